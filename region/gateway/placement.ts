@@ -1,0 +1,149 @@
+import type { Failure } from "../../platform/problem.ts";
+import { fail } from "../../platform/problem.ts";
+import type { RouteDecision } from "./domain.ts";
+import type { Pin, PinKey, Pins } from "./pins.ts";
+
+/** What came of handing a request to a cell. `not-sent` is only said when not one byte of it can have been read there. */
+export type ForwardOutcome =
+  | { readonly kind: "answered"; readonly status: number; readonly headers: Headers; readonly body: Buffer }
+  | { readonly kind: "not-sent"; readonly reason: string }
+  | { readonly kind: "ambiguous"; readonly reason: string };
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+type Answered = Extract<ForwardOutcome, { kind: "answered" }>;
+
+export interface PlacementDeps {
+  readonly pins: Pins;
+  /** Sends the order to one cell. */
+  forward(cell: string): Promise<ForwardOutcome>;
+  /** The code under the cell's signature when the answer proves that the cell took nothing for this key. */
+  refusalCode(cell: string, key: string, answer: Answered): Promise<string | undefined>;
+  rerouted(from: string, to: string): void;
+  log(fields: Record<string, unknown>, message: string): void;
+}
+
+export interface PlacementOrder {
+  readonly key: PinKey;
+  readonly bodyHash: string;
+  readonly decision: RouteDecision;
+}
+
+/** The cells one order may be offered to, the first included, before the customer gets an answer. */
+const MAX_CELLS = 3;
+/** How often a pin may move under us before we answer; each round is caused by another request with the same key. */
+const MAX_ROUNDS = 5;
+
+const UNKNOWN = "The outcome is not known yet: repeat the request with the same Idempotency-Key to learn it.";
+
+/**
+ * Places one order in one cell. The pin is taken before the first byte is sent; from then on the key
+ * leaves its cell only when that cell cannot have taken it: nothing was sent, or its signed refusal says so.
+ */
+export async function place(deps: PlacementDeps, order: PlacementOrder): Promise<Answered | Failure> {
+  const candidates = order.decision.ok ? order.decision.candidates : [];
+  const first = candidates[0];
+  let claimed: { mine: boolean; pin: Pin } | undefined;
+  try {
+    claimed =
+      first === undefined ? await existing(deps.pins, order.key) : await deps.pins.claim(order.key, order.bodyHash, first);
+  } catch (error) {
+    deps.log({ error: String(error) }, "pins are away; the first choice is used and nothing is rerouted");
+    return placeWithoutPins(deps, order, first);
+  }
+  return claimed ? placePinned(deps, order, claimed, candidates) : refuse(order.decision);
+}
+
+/** With no cell to offer the order to, an earlier try may still have an answer to give. */
+async function existing(pins: Pins, key: PinKey): Promise<{ mine: false; pin: Pin } | undefined> {
+  const pin = await pins.find(key);
+  return pin && { mine: false, pin };
+}
+
+async function placePinned(
+  deps: PlacementDeps,
+  order: PlacementOrder,
+  start: { mine: boolean; pin: Pin },
+  candidates: readonly string[],
+): Promise<Answered | Failure> {
+  let { mine, pin } = start;
+  const tried = new Set<string>();
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    if (pin.bodyHash !== order.bodyHash)
+      return fail("idempotency-key-reused", "This Idempotency-Key was used with another body; use a new key.");
+    if (!mine && !(await deps.pins.share(order.key, pin))) {
+      ({ mine, pin } = await deps.pins.claim(order.key, order.bodyHash, candidates[0] ?? pin.cell));
+      continue;
+    }
+    tried.add(pin.cell);
+    const outcome = await deps.forward(pin.cell);
+    const leave = await mayLeave(deps, order, pin, outcome, mine);
+    if (!leave.leave) return leave.answer;
+
+    const next = pin.attempt < MAX_CELLS ? candidates.find((name) => !tried.has(name)) : undefined;
+    if (next === undefined) return giveUp(deps, order, pin, outcome, leave.unlessShared);
+    const moved = await deps.pins.move(order.key, pin, next, leave.unlessShared);
+    if (!moved) return outcome.kind === "answered" ? outcome : fail("outcome-unknown", UNKNOWN, undefined, 1);
+    deps.rerouted(pin.cell, next);
+    pin = moved;
+    mine = true;
+  }
+  return fail("request-in-progress", "Other requests with this Idempotency-Key are under way; try again.", undefined, 1);
+}
+
+type Leave =
+  | { readonly leave: true; readonly unlessShared: boolean }
+  | { readonly leave: false; readonly answer: Answered | Failure };
+
+async function mayLeave(
+  deps: PlacementDeps,
+  order: PlacementOrder,
+  pin: Pin,
+  outcome: ForwardOutcome,
+  mine: boolean,
+): Promise<Leave> {
+  if (outcome.kind === "ambiguous" || (outcome.kind === "not-sent" && !mine))
+    return { leave: false, answer: fail("outcome-unknown", UNKNOWN, { reason: outcome.reason }, 2) };
+  if (outcome.kind === "not-sent") return { leave: true, unlessShared: true };
+  const code = await deps.refusalCode(pin.cell, order.key.key, outcome);
+  if (code === undefined) return { leave: false, answer: outcome };
+  // A 409 is stored by the cell under the key, so a late twin gets it again; other refusals are not.
+  return { leave: true, unlessShared: outcome.status !== 409 };
+}
+
+async function giveUp(
+  deps: PlacementDeps,
+  order: PlacementOrder,
+  pin: Pin,
+  outcome: ForwardOutcome,
+  unlessShared: boolean,
+): Promise<Answered | Failure> {
+  if (outcome.kind === "answered") {
+    if (unlessShared) await deps.pins.forget(order.key, pin);
+    return outcome;
+  }
+  await deps.pins.forget(order.key, pin);
+  const reason = outcome.reason;
+  return fail("cell-unavailable", `The center that covers this address cannot be reached (${reason}).`, { reason }, 5);
+}
+
+async function placeWithoutPins(
+  deps: PlacementDeps,
+  order: PlacementOrder,
+  first: string | undefined,
+): Promise<Answered | Failure> {
+  if (first === undefined) return refuse(order.decision);
+  const outcome = await deps.forward(first);
+  if (outcome.kind === "answered") return outcome;
+  if (outcome.kind === "ambiguous") return fail("outcome-unknown", UNKNOWN, { reason: outcome.reason }, 2);
+  return fail("cell-unavailable", "The nearest center cannot be reached and rerouting is paused.", undefined, 5);
+}
+
+/** The answer for an order that no cell may be asked for now: 422 where no center covers, else an early 503 with reasons. */
+export function refuse(decision: RouteDecision): Failure {
+  const passedOver = decision.passedOver;
+  if (decision.ok) throw new Error("refuse() is for decisions without a candidate");
+  if (decision.code === "no-center")
+    return fail("no-center", "No fulfillment center delivers to this address.");
+  const reasons = passedOver.map(({ cell, reason }) => `${cell}: ${reason}`).join(", ");
+  return fail(decision.code, `Each center that covers this address is out of service now (${reasons}).`, { passedOver }, 5);
+}
