@@ -1,0 +1,227 @@
+import { z } from "zod";
+import { eventOf } from "../../platform/events.ts";
+
+/** Most lines in one hold, allocation or receipt; one order has no more either. */
+export const MAX_LINES = 100;
+/** Most SKUs that one stock question may name. */
+export const MAX_STOCK_SKUS = 100;
+/** Most SKUs in the summary of what is in stock. */
+export const MAX_SELLABLE_SKUS = 10_000;
+
+/** A SKU code: letters, digits, dot, dash, underscore; no separator that a key or a list could trip over. */
+export const skuCodeSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "use 1 to 64 letters, digits, '.', '_' or '-'");
+/** Units of one line of an order. */
+export const quantitySchema = z.number().int().min(1).max(999);
+/** The id that makes a command repeatable: same id, same answer, one effect. */
+export const commandIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,119}$/, "use 1 to 120 letters, digits or . _ : -");
+/** Where in the building: aisle, position along it, level above the floor. */
+export const binSchema = z.object({
+  aisle: z.number().int().min(0).max(9_999),
+  position: z.number().int().min(0).max(9_999),
+  level: z.number().int().min(0).max(99),
+});
+/** Who touched the stock; robots and people write the same movements. */
+export const actorSchema = z.object({
+  kind: z.enum(["human", "robot", "system"]),
+  id: z.string().min(1).max(120),
+});
+export type Bin = z.infer<typeof binSchema>;
+export type Actor = z.infer<typeof actorSchema>;
+
+export const skuSchema = z.object({
+  sku: skuCodeSchema,
+  barcode: z.string().min(1).max(64),
+  name: z.string().min(1).max(200),
+  weightGrams: z.number().int().min(0).max(1_000_000),
+  temperature: z.enum(["ambient", "chilled", "frozen"]),
+});
+export type Sku = z.infer<typeof skuSchema>;
+export const putSkusBody = z.object({ skus: z.array(skuSchema).min(1).max(500) });
+export const putSkusAnswer = z.object({ accepted: z.number().int() });
+/** Answer of `GET /internal/skus?skus=a,b`: unknown codes are listed, not dropped. */
+export const skusAnswer = z.object({ skus: z.array(skuSchema), unknown: z.array(z.string()) });
+
+export const receiptBody = z.object({
+  receiptId: commandIdSchema,
+  lines: z
+    .array(z.object({ sku: skuCodeSchema, bin: binSchema, quantity: z.number().int().min(1).max(1_000_000) }))
+    .min(1)
+    .max(500),
+});
+export const receiptAnswer = z.object({ receiptId: z.string(), units: z.number().int() });
+
+/** Corrections by a count or by damage; deltas, never absolute numbers. */
+export const adjustmentBody = z.object({
+  adjustmentId: commandIdSchema,
+  reason: z.enum(["count", "damage", "restock"]),
+  lines: z
+    .array(
+      z.object({
+        sku: skuCodeSchema,
+        bin: binSchema,
+        onHandDelta: z.number().int().min(-1_000_000).max(1_000_000),
+        damagedDelta: z.number().int().min(-1_000_000).max(1_000_000),
+      }),
+    )
+    .min(1)
+    .max(MAX_LINES),
+});
+export const adjustmentAnswer = z.object({ adjustmentId: z.string() });
+
+/** `available` = onHand - reserved - allocated - damaged; below zero for a moment when counted stock shrinks under open holds. */
+export const stockSchema = z.object({
+  sku: z.string(),
+  onHand: z.number().int(),
+  reserved: z.number().int(),
+  allocated: z.number().int(),
+  damaged: z.number().int(),
+  available: z.number().int(),
+  version: z.number().int(),
+});
+export type Stock = z.infer<typeof stockSchema>;
+/** `reservedKnown` is false while holds cannot be read; `reserved` is then what SQL knows. */
+export const stockAnswer = z.object({ stock: z.array(stockSchema), reservedKnown: z.boolean() });
+export type StockAnswer = z.infer<typeof stockAnswer>;
+
+export const movementSchema = z.object({
+  id: z.string(),
+  sku: z.string(),
+  bin: binSchema,
+  kind: z.string(),
+  commandId: z.string(),
+  holdId: z.string().optional(),
+  onHandDelta: z.number().int(),
+  allocatedDelta: z.number().int(),
+  damagedDelta: z.number().int(),
+  version: z.number().int(),
+  at: z.string(),
+});
+export type Movement = z.infer<typeof movementSchema>;
+export const movementsAnswer = z.object({
+  movements: z.array(movementSchema),
+  nextCursor: z.string().optional(),
+});
+
+export const orderLineSchema = z.object({ sku: skuCodeSchema, quantity: quantitySchema });
+export type OrderLine = z.infer<typeof orderLineSchema>;
+const orderLines = z.array(orderLineSchema).min(1).max(MAX_LINES);
+
+/** `POST /internal/holds`. Same hold with the same lines (or the same Idempotency-Key): same answer; other lines replace the old ones. */
+export const holdBody = z.object({
+  holdId: commandIdSchema,
+  orderId: z.string().min(1).max(120),
+  owner: z.string().min(1).max(200),
+  lines: orderLines,
+  ttlSeconds: z.number().int().min(1).max(1_800).optional(),
+});
+export type HoldBody = z.infer<typeof holdBody>;
+export const holdAnswer = z.object({ holdId: z.string(), expiresAt: z.string(), generation: z.string() });
+export type HoldAnswer = z.infer<typeof holdAnswer>;
+/** One line of `extra.short` of a 409 out-of-stock. */
+export const shortLineSchema = z.object({
+  sku: z.string(),
+  requested: z.number().int(),
+  available: z.number().int(),
+});
+export type ShortLine = z.infer<typeof shortLineSchema>;
+export const holdReleaseAnswer = z.object({ holdId: z.string(), released: z.boolean() });
+
+/** `POST /internal/allocations`; idempotent by `holdId`. */
+export const allocationBody = z.object({
+  holdId: commandIdSchema,
+  orderId: z.string().min(1).max(120),
+  lines: orderLines,
+});
+export type AllocationBody = z.infer<typeof allocationBody>;
+export const allocatedLineSchema = z.object({
+  sku: z.string(),
+  quantity: z.number().int(),
+  barcode: z.string(),
+  weightGrams: z.number().int(),
+  bins: z.array(z.object({ bin: binSchema, quantity: z.number().int() })),
+});
+export type AllocatedLine = z.infer<typeof allocatedLineSchema>;
+export const allocationAnswer = z.object({
+  allocationId: z.string(),
+  orderId: z.string(),
+  lines: z.array(allocatedLineSchema),
+});
+export type AllocationAnswer = z.infer<typeof allocationAnswer>;
+
+/** What became of each allocated unit: open + picked + shorted + released = allocated; putBack is part of picked. */
+export const allocationStateAnswer = z.object({
+  allocationId: z.string(),
+  orderId: z.string(),
+  state: z.enum(["allocated", "released"]),
+  lines: z.array(
+    z.object({
+      sku: z.string(),
+      bin: binSchema,
+      quantity: z.number().int(),
+      picked: z.number().int(),
+      shorted: z.number().int(),
+      putBack: z.number().int(),
+      released: z.number().int(),
+    }),
+  ),
+});
+export const allocationReleaseBody = z.object({ reason: z.string().min(1).max(200) });
+/** `released` = units that went back to sale; picked units come back by putback only. */
+export const allocationReleaseAnswer = z.object({ allocationId: z.string(), released: z.number().int() });
+
+export const pickBody = z.object({
+  pickId: commandIdSchema,
+  holdId: commandIdSchema,
+  sku: skuCodeSchema,
+  bin: binSchema,
+  quantity: quantitySchema,
+  actor: actorSchema,
+});
+export const pickAnswer = z.object({ pickId: z.string() });
+export const shortBody = z.object({
+  shortId: commandIdSchema,
+  holdId: commandIdSchema,
+  sku: skuCodeSchema,
+  bin: binSchema,
+  quantity: quantitySchema,
+});
+export const shortAnswer = z.object({ shortId: z.string() });
+/** Picked units go back on a shelf; any bin will do. */
+export const putbackBody = z.object({
+  putbackId: commandIdSchema,
+  holdId: commandIdSchema,
+  lines: z
+    .array(z.object({ sku: skuCodeSchema, bin: binSchema, quantity: quantitySchema }))
+    .min(1)
+    .max(500),
+});
+export const putbackAnswer = z.object({ putbackId: z.string(), units: z.number().int() });
+
+/** `GET /internal/sellable`: SKUs with something available, sorted; `truncated` when there are more than fit. ETag and If-None-Match apply. */
+export const sellableAnswer = z.object({ skus: z.array(z.string()), truncated: z.boolean() });
+export type SellableAnswer = z.infer<typeof sellableAnswer>;
+
+/** Stock became bound to an order. Subject = hold id. */
+export const inventoryAllocated = eventOf(
+  "inventory.allocated.v1",
+  z.object({
+    holdId: z.string(),
+    orderId: z.string(),
+    lines: z.array(z.object({ sku: z.string(), quantity: z.number().int() })),
+  }),
+);
+/** Units the ledger believed in were not on the shelf. Subject = SKU. */
+export const inventoryShrunk = eventOf(
+  "inventory.shrunk.v1",
+  z.object({
+    sku: z.string(),
+    quantity: z.number().int(),
+    bin: binSchema,
+    holdId: z.string(),
+    shortId: z.string(),
+  }),
+);
