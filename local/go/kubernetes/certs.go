@@ -90,6 +90,14 @@ func writeAll(dir, server, node string, addresses []string) error {
 	if _, err := front.issue(dir, identity{file: "front-proxy", user: "front-proxy"}, nil, nil); err != nil {
 		return err
 	}
+	etcd, err := newAuthority(dir, "etcd-ca", "local-etcd")
+	if err != nil {
+		return err
+	}
+	// An authority of its own: whoever may talk to the API server may still not read its database.
+	if _, err := etcd.issue(dir, identity{file: "etcd", user: "etcd"}, []string{"localhost"}, []string{"127.0.0.1"}); err != nil {
+		return err
+	}
 	toKubelet := identity{"apiserver-kubelet", "kube-apiserver-kubelet-client", []string{"system:masters"}}
 	if _, err := ca.issue(dir, toKubelet, nil, nil); err != nil {
 		return err
