@@ -1,0 +1,133 @@
+import type { KubeObject } from "./api.ts";
+import { CLUSTER_DOMAIN, DNS_SERVICE_ADDRESS } from "./layout.ts";
+
+const DNS_LABELS = { "k8s-app": "kube-dns" };
+const DNS_NAME = { name: "coredns", namespace: "kube-system" };
+
+/** Names outside the cluster do not exist: said at once, or a client would ask again and again for seconds. */
+const COREFILE = `.:53 {
+    errors
+    health :8080 {
+        lameduck 1s
+    }
+    ready :8181
+    kubernetes ${CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {
+        pods insecure
+        ttl 5
+    }
+    template ANY ANY {
+        rcode NXDOMAIN
+    }
+    cache 5
+    reload
+}
+`;
+
+/** The storage class that claims get by default; `local-provisioner` makes its volumes. */
+export function storageObjects(): KubeObject[] {
+  const subjects = [{ kind: "User", name: "local-provisioner", apiGroup: "rbac.authorization.k8s.io" }];
+  return [
+    {
+      apiVersion: "storage.k8s.io/v1",
+      kind: "StorageClass",
+      metadata: { name: "local", annotations: { "storageclass.kubernetes.io/is-default-class": "true" } },
+      provisioner: "fulfillment.io/local",
+      reclaimPolicy: "Delete",
+      volumeBindingMode: "Immediate",
+    },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRoleBinding",
+      metadata: { name: "local-provisioner" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "system:persistent-volume-provisioner" },
+      subjects,
+    },
+  ];
+}
+
+/** Cluster DNS: a CoreDNS that runs as any other pod, so that policies about it can be tried. */
+export function dnsObjects(image: string): KubeObject[] {
+  return [
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: DNS_NAME },
+    { apiVersion: "v1", kind: "ConfigMap", metadata: DNS_NAME, data: { Corefile: COREFILE } },
+    ...dnsRights(),
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "kube-dns", namespace: "kube-system", labels: DNS_LABELS },
+      spec: {
+        selector: DNS_LABELS,
+        clusterIP: DNS_SERVICE_ADDRESS,
+        ports: [
+          { name: "dns", port: 53, protocol: "UDP", targetPort: 53 },
+          { name: "dns-tcp", port: 53, protocol: "TCP", targetPort: 53 },
+        ],
+      },
+    },
+    dnsDeployment(image),
+  ];
+}
+
+function dnsRights(): KubeObject[] {
+  const verbs = ["list", "watch"];
+  return [
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRole",
+      metadata: { name: "system:coredns" },
+      rules: [
+        { apiGroups: [""], resources: ["services", "pods", "namespaces"], verbs },
+        { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs },
+      ],
+    },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRoleBinding",
+      metadata: { name: "system:coredns" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "system:coredns" },
+      subjects: [{ kind: "ServiceAccount", ...DNS_NAME }],
+    },
+  ];
+}
+
+function dnsDeployment(image: string): KubeObject {
+  const container = {
+    name: "coredns",
+    image,
+    imagePullPolicy: "Never",
+    args: ["-conf", "/etc/coredns/Corefile"],
+    ports: [
+      { name: "dns", containerPort: 53, protocol: "UDP" },
+      { name: "dns-tcp", containerPort: 53, protocol: "TCP" },
+    ],
+    resources: { requests: { cpu: "20m", memory: "32Mi" }, limits: { memory: "170Mi" } },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { add: ["NET_BIND_SERVICE"], drop: ["ALL"] },
+    },
+    livenessProbe: { httpGet: { path: "/health", port: 8080 }, periodSeconds: 10, failureThreshold: 6 },
+    readinessProbe: { httpGet: { path: "/ready", port: 8181 }, periodSeconds: 2 },
+    volumeMounts: [{ name: "config", mountPath: "/etc/coredns", readOnly: true }],
+  };
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { ...DNS_NAME, labels: DNS_LABELS },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: DNS_LABELS },
+      template: {
+        metadata: { labels: DNS_LABELS },
+        spec: {
+          serviceAccountName: "coredns",
+          priorityClassName: "system-cluster-critical",
+          dnsPolicy: "Default",
+          securityContext: { seccompProfile: { type: "RuntimeDefault" } },
+          containers: [container],
+          volumes: [{ name: "config", configMap: { name: "coredns" } }],
+        },
+      },
+    },
+  };
+}

@@ -1,0 +1,107 @@
+import { createApi } from "./api.ts";
+import { type Binaries, ensureBinaries } from "./binaries.ts";
+import { assembleCluster } from "./assemble.ts";
+import { importArchive } from "./containerd.ts";
+import { lockPath, removeCluster, stopCluster } from "./down.ts";
+import { type Layout, layoutOf } from "./layout.ts";
+import { withLock } from "./lock.ts";
+import { isAlive } from "./process.ts";
+import { nodeIsReady } from "./readiness.ts";
+import type { Report } from "./report.ts";
+import { type ClusterState, readState, writeState } from "./state.ts";
+
+export interface ClusterOptions {
+  /** 0 is the demo's cluster, 1 the tests'. */
+  readonly index: number;
+  readonly report: Report;
+  /** Image archives (docker-archive files) that pods of this cluster use. */
+  readonly images?: readonly string[];
+  /** Image of a pod's sandbox, when it is among `images`; else an own one is made. */
+  readonly pauseImage?: string;
+}
+
+/** A running cluster of one node. It stays when the process that started it ends. */
+export interface Cluster {
+  readonly index: number;
+  readonly kubeconfigPath: string;
+  /** The API server and node ports answer here. */
+  readonly nodeAddress: string;
+  readonly hostAddress: string;
+  readonly kubectlPath: string;
+  readonly helmPath: string;
+  readonly auditLogPath: string;
+  /** True when it was up already. */
+  readonly attached: boolean;
+  /** Loads an image archive; one that was loaded before costs nothing. */
+  importImage(path: string): Promise<void>;
+  /** Removes the cluster and everything it left on the machine. */
+  stop(): Promise<void>;
+}
+
+const LOCK_BOUND_MS = 10 * 60_000;
+
+/** Starts the cluster of an index, or attaches to it when it is up and healthy. What a broken run left is removed. */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const layout = layoutOf(options.index);
+  const binaries = await ensureBinaries(options.report);
+  return withLock(lockPath(layout), `cluster ${options.index}`, LOCK_BOUND_MS, async () => {
+    const attached = await isHealthy(layout, binaries);
+    if (!attached) await startAnew(layout, binaries, options);
+    const cluster = handle(layout, binaries, attached);
+    if (attached) for (const path of options.images ?? []) await cluster.importImage(path);
+    return cluster;
+  });
+}
+
+async function startAnew(layout: Layout, binaries: Binaries, options: ClusterOptions): Promise<void> {
+  const { report } = options;
+  if (readState(layout.stateFile) !== undefined) report.note(`remove what an earlier cluster ${layout.index} left`);
+  await removeCluster(layout);
+  try {
+    await assembleCluster({
+      ...{ layout, binaries, report, images: options.images ?? [] },
+      ...(options.pauseImage === undefined ? {} : { pauseImage: options.pauseImage }),
+    });
+  } catch (error) {
+    await removeCluster(layout, true);
+    throw error;
+  }
+}
+
+/** True when every process of the cluster runs, from today's executable, and the node takes pods. */
+async function isHealthy(layout: Layout, binaries: Binaries): Promise<boolean> {
+  const state = readState(layout.stateFile);
+  if (state?.phase !== "ready" || state.kubernetes !== binaries.kubernetes) return false;
+  return clusterAnswers(layout, state);
+}
+
+/** True when every recorded process runs and the API server says that the node is ready. */
+export async function clusterAnswers(layout: Layout, state: ClusterState): Promise<boolean> {
+  if (!state.processes.every(isAlive)) return false;
+  try {
+    return await nodeIsReady(createApi(layout.apiUrl, layout.certsDir), layout);
+  } catch {
+    return false;
+  }
+}
+
+function handle(layout: Layout, binaries: Binaries, attached: boolean): Cluster {
+  return {
+    index: layout.index,
+    kubeconfigPath: layout.kubeconfigPath,
+    nodeAddress: layout.nodeAddress,
+    hostAddress: layout.hostAddress,
+    kubectlPath: binaries.kubectl,
+    helmPath: binaries.helm,
+    auditLogPath: layout.auditLogPath,
+    attached,
+    async importImage(path) {
+      const before = readState(layout.stateFile);
+      if (before?.images.includes(path)) return;
+      await importArchive(layout, path);
+      const state = readState(layout.stateFile);
+      if (state !== undefined) writeState(layout.stateFile, { ...state, images: [...new Set([...state.images, path])] });
+    },
+    stop: () => stopCluster(layout.index),
+  };
+}

@@ -1,0 +1,3 @@
+module fulfillment.io/local/pause
+
+go 1.25.0
