@@ -39,7 +39,11 @@ export function storageObjects(): KubeObject[] {
       apiVersion: "rbac.authorization.k8s.io/v1",
       kind: "ClusterRoleBinding",
       metadata: { name: "local-provisioner" },
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "system:persistent-volume-provisioner" },
+      roleRef: {
+        apiGroup: "rbac.authorization.k8s.io",
+        kind: "ClusterRole",
+        name: "system:persistent-volume-provisioner",
+      },
       subjects,
     },
   ];
@@ -104,7 +108,7 @@ function dnsDeployment(image: string): KubeObject {
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
-      capabilities: { add: ["NET_BIND_SERVICE"], drop: ["ALL"] },
+      capabilities: { drop: ["ALL"] },
     },
     livenessProbe: { httpGet: { path: "/health", port: 8080 }, periodSeconds: 10, failureThreshold: 6 },
     readinessProbe: { httpGet: { path: "/ready", port: 8181 }, periodSeconds: 2 },
@@ -123,7 +127,12 @@ function dnsDeployment(image: string): KubeObject {
           serviceAccountName: "coredns",
           priorityClassName: "system-cluster-critical",
           dnsPolicy: "Default",
-          securityContext: { seccompProfile: { type: "RuntimeDefault" } },
+          securityContext: {
+            runAsNonRoot: true,
+            seccompProfile: { type: "RuntimeDefault" },
+            // Port 53 without being root. The pod has to listen on it: network policies name the pod's port.
+            sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "53" }],
+          },
           containers: [container],
           volumes: [{ name: "config", configMap: { name: "coredns" } }],
         },

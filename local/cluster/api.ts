@@ -47,7 +47,9 @@ export function createApi(apiUrl: string, certsDir: string): Api {
       const sent = request(new URL(path, apiUrl), options, (answer) => {
         const chunks: Buffer[] = [];
         answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-        answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+        answer.on("end", () =>
+          resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
+        );
         answer.on("error", reject);
       });
       sent.on("timeout", () => sent.destroy(new Error(`no answer from ${apiUrl}${path}`)));
@@ -72,7 +74,10 @@ export function createApi(apiUrl: string, certsDir: string): Api {
 }
 
 function refused(verb: string, path: string, answer: ApiAnswer): ClusterError {
-  return new ClusterError("command-failed", `${verb} ${path}: the API server answered ${answer.status}: ${answer.body.slice(0, 500)}`);
+  return new ClusterError(
+    "command-failed",
+    `${verb} ${path}: the API server answered ${answer.status}: ${answer.body.slice(0, 500)}`,
+  );
 }
 
 function pathOf(object: KubeObject): string {

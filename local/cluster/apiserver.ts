@@ -67,7 +67,12 @@ async function startIn(options: ApiServerOptions, kubernetes: string): Promise<A
   const { dir } = options;
   const stateFile = join(dir, "state.json");
   const withControllers = options.withControllers ?? true;
-  const [etcdPort, etcdPeerPort, apiPort, managerPort] = (await freePorts(4)) as [number, number, number, number];
+  const [etcdPort, etcdPeerPort, apiPort, managerPort] = (await freePorts(4)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const url = `https://127.0.0.1:${apiPort}`;
   const certsDir = join(dir, "certs");
   const policyPath = join(dir, "audit-policy.yaml");
@@ -118,7 +123,10 @@ function handle(dir: string, url: string, api: Api, auditLogPath: string): ApiSe
       const next = await startProcess(old);
       const processes = state.processes.map((record) => (record === old ? next : record));
       writeState(stateFile, { ...state, processes });
-      await waitForApi(api, processes.filter((record) => record.name !== "kube-controller-manager"));
+      await waitForApi(
+        api,
+        processes.filter((record) => record.name !== "kube-controller-manager"),
+      );
     },
   };
 }
@@ -139,7 +147,8 @@ function waitForControllers(api: Api, needs: readonly ProcessRecord[]): Promise<
     what: "The controllers' start",
     boundMs: READY_BOUND_MS,
     needs,
-    check: async () => (await api.call("GET", "/api/v1/namespaces/default/serviceaccounts/default")).status === 200,
+    check: async () =>
+      (await api.call("GET", "/api/v1/namespaces/default/serviceaccounts/default")).status === 200,
   });
 }
 

@@ -51,8 +51,10 @@ interface Assembly {
 export async function assembleCluster(options: AssembleOptions): Promise<void> {
   const { layout, binaries, report } = options;
   await checkAddressesFree(layout);
-  const assembly = await report.step("Make the network", "a namespace for the node, linked to this machine", () =>
-    makeNetwork(options),
+  const assembly = await report.step(
+    "Make the network",
+    "a namespace for the node, linked to this machine",
+    () => makeNetwork(options),
   );
   const dns = await programImage(binaries.coredns);
   const pause = options.pauseImage === undefined ? await programImage(binaries.pause) : undefined;
@@ -60,10 +62,16 @@ export async function assembleCluster(options: AssembleOptions): Promise<void> {
   const first = [dns.archive, ...(pause === undefined ? [] : [pause.archive])];
   // The processor is busy with one while the disk is busy with the other.
   const [api] = await together(
-    report.step("Start the control plane", "etcd, API server, controllers, scheduler", () => startControlPlane(assembly)),
-    report.step("Load images", "into the container runtime of the node", () => startRuntime(assembly, sandboxImage, first)),
+    report.step("Start the control plane", "etcd, API server, controllers, scheduler", () =>
+      startControlPlane(assembly),
+    ),
+    report.step("Load images", "into the container runtime of the node", () =>
+      startRuntime(assembly, sandboxImage, first),
+    ),
   );
-  await report.step("Start the node", "kubelet and kube-proxy, until pods can be placed", () => startNode(assembly, api));
+  await report.step("Start the node", "kubelet and kube-proxy, until pods can be placed", () =>
+    startNode(assembly, api),
+  );
   await report.step("Start DNS and storage", "names of services, volumes for claims", () =>
     startAddons(assembly, api, dns.ref),
   );
@@ -86,7 +94,12 @@ function record(assembly: Assembly, phase: "starting" | "ready"): void {
   });
 }
 
-async function start(assembly: Assembly, name: string, argv: readonly string[], env = {}): Promise<ProcessRecord> {
+async function start(
+  assembly: Assembly,
+  name: string,
+  argv: readonly string[],
+  env = {},
+): Promise<ProcessRecord> {
   const { layout } = assembly.options;
   const logPath = join(layout.logsDir, `${name}.log`);
   const words = [...inside(assembly.holder), ...argv];
@@ -101,7 +114,10 @@ async function makeNetwork(options: AssembleOptions): Promise<Assembly> {
   for (const dir of [layout.runDir, layout.dataDir, layout.logsDir]) mkdirSync(dir, { recursive: true });
   const mounts = cgroupMounts();
   if (mounts === undefined) {
-    throw new ClusterError("tool-missing", "No cgroup hierarchy with the pids controller is mounted: pods can not run on this machine.");
+    throw new ClusterError(
+      "tool-missing",
+      "No cgroup hierarchy with the pids controller is mounted: pods can not run on this machine.",
+    );
   }
   const joinFiles = createCgroup(mounts, layout.cgroup);
   const holder = await startNamespace(layout, joinFiles);
@@ -135,7 +151,11 @@ async function startControlPlane(assembly: Assembly): Promise<Api> {
   return api;
 }
 
-async function startRuntime(assembly: Assembly, sandboxImage: string, first: readonly string[]): Promise<void> {
+async function startRuntime(
+  assembly: Assembly,
+  sandboxImage: string,
+  first: readonly string[],
+): Promise<void> {
   const { layout, images } = assembly.options;
   const env = { TMPDIR: join(layout.runDir, "tmp") };
   const runtime = await start(assembly, "containerd", prepareContainerd(layout, sandboxImage), env);
@@ -169,7 +189,9 @@ async function startAddons(assembly: Assembly, api: Api, dnsImage: string): Prom
   await waitUntil({
     what: "Cluster DNS becoming available",
     boundMs: DNS_BOUND_MS,
-    needs: assembly.processes.filter((one) => ["kubelet", "containerd", "kube-controller-manager"].includes(one.name)),
+    needs: assembly.processes.filter((one) =>
+      ["kubelet", "containerd", "kube-controller-manager"].includes(one.name),
+    ),
     check: () => deploymentIsAvailable(api, "kube-system", "coredns"),
   });
 }

@@ -1,5 +1,15 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cacheDir } from "../setup/paths.ts";
@@ -21,6 +31,8 @@ export interface Binaries {
 
 interface GoModule {
   readonly name: string;
+  /** Go variables to set, from the versions of the modules that go.mod requires. */
+  readonly variables: (versionOf: (module: string) => string) => Readonly<Record<string, string>>;
   readonly links: readonly string[];
   readonly title: string;
   readonly why: string;
@@ -28,6 +40,7 @@ interface GoModule {
 
 const KUBERNETES: GoModule = {
   name: "kubernetes",
+  variables: kubernetesVersions,
   links: ["kubectl", "helm"],
   title: "Build Kubernetes",
   why: "API server, etcd, kubelet, kubectl and helm from source, once per machine: about 4 minutes on 2 cores",
@@ -35,6 +48,7 @@ const KUBERNETES: GoModule = {
 
 const COREDNS: GoModule = {
   name: "coredns",
+  variables: () => ({}),
   links: [],
   title: "Build CoreDNS",
   why: "names of services inside the cluster, once per machine: about 1 minute on 2 cores",
@@ -42,14 +56,35 @@ const COREDNS: GoModule = {
 
 const PAUSE: GoModule = {
   name: "pause",
+  variables: () => ({}),
   links: [],
   title: "Build the pause program",
   why: "the process that holds a pod's network, a second",
 };
 
-const BUILD_FLAGS = ["-mod=readonly", "-trimpath", "-ldflags", "-s -w"];
+const PROBE: GoModule = {
+  name: "probe",
+  variables: () => ({}),
+  links: [],
+  title: "Build the probe",
+  why: "a pod that tells what it sees, for the tests of the cluster, some seconds",
+};
+
+const BUILD_FLAGS = ["-mod=readonly", "-trimpath"];
 const BUILD_BOUND_MS = 40 * 60_000;
 const KEPT_BUILDS = 4;
+
+/** Without these the API server calls itself v0.0.0, and charts that ask for a version refuse it. */
+function kubernetesVersions(versionOf: (module: string) => string): Record<string, string> {
+  const version = versionOf("k8s.io/kubernetes");
+  const [major = "", minor = ""] = version.slice(1).split(".");
+  const values = { gitVersion: version, gitMajor: major, gitMinor: minor, gitTreeState: "clean" };
+  const packages = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
+  return Object.fromEntries([
+    ["helm.sh/helm/v4/internal/version.version", versionOf("helm.sh/helm/v4")],
+    ...packages.flatMap((path) => Object.entries(values).map(([name, value]) => [`${path}.${name}`, value])),
+  ]);
+}
 
 /**
  * Builds what is not built yet, and returns the paths. A build is kept under a hash of its sources and of the Go
@@ -69,12 +104,20 @@ export async function ensureBinaries(report: Report): Promise<Binaries> {
   };
 }
 
+/** Builds the program that the tests of the cluster run in pods. @returns its path */
+export async function ensureProbe(report: Report): Promise<string> {
+  return join(await ensureModule(PROBE, await goVersion(), report), "probe");
+}
+
 async function goVersion(): Promise<string> {
   const result = await tryRun(["go", "env", "GOVERSION", "GOARCH"]);
   const version = /^go1\.(\d+)/.exec(result.stdout);
   if (result.exitCode !== 0 || version?.[1] === undefined || Number(version[1]) < 25) {
     const found = result.stdout.trim() || result.stderr.trim();
-    throw new ClusterError("tool-missing", `Go 1.25 or newer is needed to build Kubernetes (found: ${found}): install it and run again.`);
+    throw new ClusterError(
+      "tool-missing",
+      `Go 1.25 or newer is needed to build Kubernetes (found: ${found}): install it and run again.`,
+    );
   }
   return result.stdout.trim();
 }
@@ -82,7 +125,7 @@ async function goVersion(): Promise<string> {
 async function ensureModule(module: GoModule, version: string, report: Report): Promise<string> {
   const source = fileURLToPath(new URL(`../go/${module.name}`, import.meta.url));
   const bin = join(cacheDir(), "bin");
-  const target = join(bin, `${module.name}-${sourceHash(source, version)}`);
+  const target = join(bin, `${module.name}-${sourceHash(source, version, linkerFlags(module, source))}`);
   if (isComplete(target, module)) return touched(target);
   return withLock(join(bin, `${module.name}.lock`), `building ${module.name}`, BUILD_BOUND_MS, async () => {
     if (isComplete(target, module)) return touched(target);
@@ -92,8 +135,19 @@ async function ensureModule(module: GoModule, version: string, report: Report): 
   });
 }
 
-function sourceHash(source: string, version: string): string {
-  const hash = createHash("sha256").update(`${version}\n${BUILD_FLAGS.join(" ")}\n`);
+function linkerFlags(module: GoModule, source: string): string {
+  const text = readFileSync(join(source, "go.mod"), "utf8");
+  const versionOf = (path: string): string => {
+    const line = text.split("\n").find((one) => one.trim().startsWith(`${path} v`));
+    if (line === undefined) throw new Error(`${source}/go.mod does not require ${path}`);
+    return line.trim().split(" ")[1] ?? "";
+  };
+  const sets = Object.entries(module.variables(versionOf)).map(([name, value]) => `-X ${name}=${value}`);
+  return ["-s", "-w", ...sets].join(" ");
+}
+
+function sourceHash(source: string, version: string, flags: string): string {
+  const hash = createHash("sha256").update(`${version}\n${BUILD_FLAGS.join(" ")} ${flags}\n`);
   const files = readdirSync(source).filter((file) => /\.(go|mod|sum)$/.test(file));
   for (const file of files.sort()) hash.update(`${file}\n`).update(readFileSync(join(source, file)));
   return hash.digest("hex").slice(0, 16);
@@ -116,15 +170,22 @@ async function build(module: GoModule, source: string, target: string, report: R
   mkdirSync(partial, { recursive: true });
   const env = { ...process.env, CGO_ENABLED: "0", GOWORK: "off", GOFLAGS: "-buildvcs=false" };
   const output = join(partial, module.name);
-  const result = await tryRun(["go", "build", "-v", ...BUILD_FLAGS, "-o", output, "."], {
-    cwd: source,
-    env,
-    timeoutMs: BUILD_BOUND_MS,
-    onStderr: packageCounter(module.name, report),
-  });
+  const result = await tryRun(
+    ["go", "build", "-v", ...BUILD_FLAGS, "-ldflags", linkerFlags(module, source), "-o", output, "."],
+    {
+      cwd: source,
+      env,
+      timeoutMs: BUILD_BOUND_MS,
+      onStderr: packageCounter(module.name, report),
+    },
+  );
   if (result.exitCode !== 0) {
     rmSync(partial, { recursive: true, force: true });
-    const words = result.stderr.split("\n").filter((line) => /\s|:/.test(line)).slice(-12).join("\n");
+    const words = result.stderr
+      .split("\n")
+      .filter((line) => /\s|:/.test(line))
+      .slice(-12)
+      .join("\n");
     throw new ClusterError("build-failed", `Building ${module.name} from ${source} failed: ${words}`);
   }
   for (const link of module.links) symlinkSync(module.name, join(partial, link));

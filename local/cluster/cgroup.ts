@@ -4,8 +4,10 @@ import { join } from "node:path";
 /** How this machine's control groups are mounted. */
 export interface CgroupMounts {
   readonly version: 1 | 2;
-  /** Roots of the hierarchies: one for version 2, one per controller for version 1. */
+  /** Roots of the hierarchies with controllers: one for version 2, one per controller for version 1. */
   readonly roots: readonly string[];
+  /** All roots: a machine with version 1 often has an empty version 2 beside it, and runtimes make groups there too. */
+  readonly allRoots: readonly string[];
   /** The hierarchy in which the members of a cluster are counted: every process is in each hierarchy exactly once. */
   readonly census: string;
 }
@@ -14,10 +16,12 @@ export interface CgroupMounts {
 export function parseCgroupMounts(mounts: string): CgroupMounts | undefined {
   const lines = mounts.split("\n").map((line) => line.split(" "));
   const ones = lines.filter((line) => line[2] === "cgroup").map((line) => line[1] ?? "");
+  const twos = lines.filter((line) => line[2] === "cgroup2").map((line) => line[1] ?? "");
+  const allRoots = [...new Set([...ones, ...twos])];
   const pids = ones.find((root) => root.split("/").at(-1)?.split(",").includes("pids"));
-  if (pids !== undefined) return { version: 1, roots: [...new Set(ones)], census: pids };
-  const two = lines.find((line) => line[2] === "cgroup2")?.[1];
-  return two === undefined ? undefined : { version: 2, roots: [two], census: two };
+  if (pids !== undefined) return { version: 1, roots: [...new Set(ones)], allRoots, census: pids };
+  const two = twos[0];
+  return two === undefined ? undefined : { version: 2, roots: [two], allRoots, census: two };
 }
 
 /** The mounts of this machine. */
@@ -35,7 +39,8 @@ export function createCgroup(mounts: CgroupMounts, name: string): string[] {
     // Version 1 gives a new cpuset no cpus, and a group without cpus can hold no process.
     for (const file of ["cpuset.cpus", "cpuset.mems"]) {
       const parent = join(root, file);
-      if (mounts.version === 1 && existsSync(parent)) writeFileSync(join(root, name, file), readFileSync(parent));
+      if (mounts.version === 1 && existsSync(parent))
+        writeFileSync(join(root, name, file), readFileSync(parent));
     }
     if (mounts.version === 2) enableControllers(root);
     if (mounts.version === 2) enableControllers(join(root, name));
@@ -69,7 +74,7 @@ export function cgroupMembers(mounts: CgroupMounts, name: string): number[] {
 /** Removes the group from every hierarchy. @returns the folders that are still there, because they have members */
 export function removeCgroup(mounts: CgroupMounts, name: string): string[] {
   const left: string[] = [];
-  for (const root of mounts.roots) {
+  for (const root of mounts.allRoots) {
     for (const group of groupsBelow(join(root, name)).reverse()) {
       try {
         rmdirSync(group);
@@ -85,7 +90,9 @@ export function removeCgroup(mounts: CgroupMounts, name: string): string[] {
 function groupsBelow(group: string): string[] {
   let entries: string[];
   try {
-    entries = readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    entries = readdirSync(group, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
   } catch {
     return [];
   }

@@ -1,6 +1,6 @@
 import { createApi } from "./api.ts";
-import { type Binaries, ensureBinaries } from "./binaries.ts";
 import { assembleCluster } from "./assemble.ts";
+import { type Binaries, ensureBinaries } from "./binaries.ts";
 import { importArchive } from "./containerd.ts";
 import { lockPath, removeCluster, stopCluster } from "./down.ts";
 import { type Layout, layoutOf } from "./layout.ts";
@@ -55,7 +55,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
 
 async function startAnew(layout: Layout, binaries: Binaries, options: ClusterOptions): Promise<void> {
   const { report } = options;
-  if (readState(layout.stateFile) !== undefined) report.note(`remove what an earlier cluster ${layout.index} left`);
+  if (readState(layout.stateFile) !== undefined)
+    report.note(`remove what an earlier cluster ${layout.index} left`);
   await removeCluster(layout);
   try {
     await assembleCluster({
@@ -100,7 +101,8 @@ function handle(layout: Layout, binaries: Binaries, attached: boolean): Cluster 
       if (before?.images.includes(path)) return;
       await importArchive(layout, path);
       const state = readState(layout.stateFile);
-      if (state !== undefined) writeState(layout.stateFile, { ...state, images: [...new Set([...state.images, path])] });
+      if (state !== undefined)
+        writeState(layout.stateFile, { ...state, images: [...new Set([...state.images, path])] });
     },
     stop: () => stopCluster(layout.index),
   };

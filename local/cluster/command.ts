@@ -43,7 +43,12 @@ export function tryRun(argv: readonly string[], options: CommandOptions = {}): P
     });
     child.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") return reject(error);
-      reject(new ClusterError("tool-missing", `The program ${program} is not installed: install it and run again.`));
+      reject(
+        new ClusterError(
+          "tool-missing",
+          `The program ${program} is not installed: install it and run again.`,
+        ),
+      );
     });
     child.on("close", (code, signal) => {
       if (signal !== null) stderr += `\nended by ${signal}`;
@@ -59,5 +64,8 @@ export async function run(argv: readonly string[], options: CommandOptions = {})
   const result = await tryRun(argv, options);
   if (result.exitCode === 0) return result.stdout;
   const words = (result.stderr || result.stdout).trim().split("\n").slice(-8).join("\n");
-  throw new ClusterError("command-failed", `"${argv.join(" ")}" failed with code ${result.exitCode}: ${words}`);
+  throw new ClusterError(
+    "command-failed",
+    `"${argv.join(" ")}" failed with code ${result.exitCode}: ${words}`,
+  );
 }

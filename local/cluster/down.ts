@@ -5,7 +5,7 @@ import { cgroupMembers, cgroupMounts, removeCgroup } from "./cgroup.ts";
 import { ClusterError } from "./errors.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { withLock } from "./lock.ts";
-import { disconnectNamespace } from "./namespace.ts";
+import { disconnectNamespace, MOUNT_POINTS } from "./namespace.ts";
 import { isAlive, signalProcess } from "./process.ts";
 import { readState } from "./state.ts";
 
@@ -21,8 +21,7 @@ export function lockPath(layout: Layout): string {
 export async function stopCluster(index: number): Promise<void> {
   const layout = layoutOf(index);
   await withLock(lockPath(layout), `cluster ${index}`, 120_000, () => removeCluster(layout));
-  removeWhenEmpty(dirname(layout.runDir));
-  removeWhenEmpty(dirname(layout.dataDir));
+  for (const dir of [dirname(layout.runDir), dirname(layout.dataDir), ...MOUNT_POINTS]) removeWhenEmpty(dir);
 }
 
 /**
@@ -51,7 +50,10 @@ async function killMembers(layout: Layout): Promise<void> {
     for (const record of alive) signalProcess(record, "SIGKILL");
     if (performance.now() > deadline) {
       const pids = [...members, ...alive.map((record) => record.pid)].join(", ");
-      throw new ClusterError("not-removed", `Processes ${pids} of cluster ${layout.index} do not end: see /proc/<pid>/stack, then run again.`);
+      throw new ClusterError(
+        "not-removed",
+        `Processes ${pids} of cluster ${layout.index} do not end: see /proc/<pid>/stack, then run again.`,
+      );
     }
     await sleep(50);
   }
@@ -76,7 +78,10 @@ async function removeGroups(layout: Layout): Promise<void> {
     left = removeCgroup(mounts, layout.cgroup);
   }
   if (left.length === 0) return;
-  throw new ClusterError("not-removed", `The control groups ${left.join(", ")} can not be removed: see which processes are in them.`);
+  throw new ClusterError(
+    "not-removed",
+    `The control groups ${left.join(", ")} can not be removed: see which processes are in them.`,
+  );
 }
 
 function removeWhenEmpty(dir: string): void {

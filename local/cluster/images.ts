@@ -1,5 +1,14 @@
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { cacheDir } from "../setup/paths.ts";
 import { run } from "./command.ts";
@@ -40,7 +49,9 @@ async function writeArchive(work: string, program: string, ref: string): Promise
   copyFileSync(program, join(root, name));
   const plain = ["tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"];
   await run([...plain, "-cf", join(work, "layer.tar"), "-C", root, name]);
-  const layer = createHash("sha256").update(readFileSync(join(work, "layer.tar"))).digest("hex");
+  const layer = createHash("sha256")
+    .update(readFileSync(join(work, "layer.tar")))
+    .digest("hex");
   const config = JSON.stringify({
     architecture: process.arch === "x64" ? "amd64" : process.arch,
     os: "linux",
@@ -49,6 +60,9 @@ async function writeArchive(work: string, program: string, ref: string): Promise
   });
   const configFile = `${createHash("sha256").update(config).digest("hex")}.json`;
   writeFileSync(join(work, configFile), config);
-  writeFileSync(join(work, "manifest.json"), JSON.stringify([{ Config: configFile, RepoTags: [ref], Layers: ["layer.tar"] }]));
+  writeFileSync(
+    join(work, "manifest.json"),
+    JSON.stringify([{ Config: configFile, RepoTags: [ref], Layers: ["layer.tar"] }]),
+  );
   await run([...plain, "-cf", join(work, "image.tar"), "-C", work, "manifest.json", configFile, "layer.tar"]);
 }

@@ -45,7 +45,10 @@ export interface Layout {
 /** The layout of one cluster: 0 is the demo's, 1 the tests', others are free to use. */
 export function layoutOf(index: number): Layout {
   if (!Number.isInteger(index) || index < 0 || index > MAX_INDEX) {
-    throw new ClusterError("bad-index", `Cluster index ${index} does not exist: use a whole number from 0 to ${MAX_INDEX}.`);
+    throw new ClusterError(
+      "bad-index",
+      `Cluster index ${index} does not exist: use a whole number from 0 to ${MAX_INDEX}.`,
+    );
   }
   const run = runDir(index);
   const data = dataDir(index);

@@ -13,14 +13,22 @@ interface Holder {
  * Runs `work` while no other process holds the lock at `path`. A lock whose holder has died is taken over.
  * @param boundMs how long to wait for another holder before giving up
  */
-export async function withLock<T>(path: string, what: string, boundMs: number, work: () => Promise<T>): Promise<T> {
+export async function withLock<T>(
+  path: string,
+  what: string,
+  boundMs: number,
+  work: () => Promise<T>,
+): Promise<T> {
   mkdirSync(dirname(path), { recursive: true });
   const deadline = performance.now() + boundMs;
   for (;;) {
     const holder = takeOrReadHolder(path);
     if (holder === "mine") break;
     if (performance.now() > deadline) {
-      throw new ClusterError("busy", `Process ${holder?.pid ?? "?"} is busy with ${what}: wait for it to end, then run again.`);
+      throw new ClusterError(
+        "busy",
+        `Process ${holder?.pid ?? "?"} is busy with ${what}: wait for it to end, then run again.`,
+      );
     }
     await sleep(250);
   }

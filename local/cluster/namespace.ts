@@ -16,6 +16,9 @@ const FIXED_FOLDERS: readonly (readonly [path: string, name: string])[] = [
   ["/var/log/containers", "container-logs"],
 ];
 
+/** The same folders as the machine has them: empty, there to be mounted on. */
+export const MOUNT_POINTS: readonly string[] = FIXED_FOLDERS.map(([path]) => path);
+
 /**
  * Starts the process that holds the network and mount namespaces of a cluster. They live as long as a process is in
  * them: when all are killed, the kernel removes the link, the rules and the mounts by itself.
@@ -39,7 +42,12 @@ export async function startNamespace(layout: Layout, joinFiles: readonly string[
     ...[`: > ${readyFile}`, "exec sleep infinity"],
   ].join("\n");
   const argv = ["unshare", "--net", "--mount", "--propagation", "slave", "--", "/bin/sh", "-c", script];
-  const record = await startProcess({ name: "namespace", argv, joinFiles, logPath: join(layout.logsDir, "namespace.log") });
+  const record = await startProcess({
+    name: "namespace",
+    argv,
+    joinFiles,
+    logPath: join(layout.logsDir, "namespace.log"),
+  });
   await waitUntil({
     what: "Making the network namespace",
     boundMs: 20_000,
@@ -60,7 +68,19 @@ export function inside(holder: ProcessRecord): string[] {
 export async function connectNamespace(layout: Layout, holder: ProcessRecord): Promise<void> {
   const { hostDevice, hostAddress, nodeAddress } = layout;
   const enter = inside(holder);
-  await run(["ip", "link", "add", hostDevice, "type", "veth", "peer", "name", "eth0", "netns", String(holder.pid)]);
+  await run([
+    "ip",
+    "link",
+    "add",
+    hostDevice,
+    "type",
+    "veth",
+    "peer",
+    "name",
+    "eth0",
+    "netns",
+    String(holder.pid),
+  ]);
   await run(["ip", "address", "add", `${hostAddress}/30`, "dev", hostDevice]);
   await run(["ip", "link", "set", hostDevice, "up"]);
   await run([...enter, "ip", "address", "add", `${nodeAddress}/30`, "dev", "eth0"]);
@@ -79,18 +99,27 @@ export async function checkAddressesFree(layout: Layout): Promise<void> {
   const advice = "remove it, or start the cluster with another --index";
   for (const line of lines) {
     if (line.ifname === layout.hostDevice) {
-      throw new ClusterError("address-taken", `A network device ${line.ifname} exists that no cluster of ours made: ${advice}.`);
+      throw new ClusterError(
+        "address-taken",
+        `A network device ${line.ifname} exists that no cluster of ours made: ${advice}.`,
+      );
     }
     for (const { local } of line.addr_info) {
       if (local === layout.hostAddress || local === layout.nodeAddress) {
-        throw new ClusterError("address-taken", `The address ${local} is in use on device ${line.ifname}: ${advice}.`);
+        throw new ClusterError(
+          "address-taken",
+          `The address ${local} is in use on device ${line.ifname}: ${advice}.`,
+        );
       }
     }
   }
   const routes = JSON.parse(await run(["ip", "-json", "route", "show"])) as { dst: string; dev?: string }[];
   const taken = routes.find((route) => route.dst !== "default" && covers(route.dst, layout.nodeAddress));
   if (taken === undefined) return;
-  throw new ClusterError("address-taken", `A route to ${taken.dst} over ${taken.dev ?? "?"} covers ${layout.nodeAddress}: ${advice}.`);
+  throw new ClusterError(
+    "address-taken",
+    `A route to ${taken.dst} over ${taken.dev ?? "?"} covers ${layout.nodeAddress}: ${advice}.`,
+  );
 }
 
 /** True when an IPv4 range ("10.0.0.0/8", or one address) holds an address. */

@@ -14,6 +14,7 @@ export interface ProcessRecord {
   /** How it was started, so that it can be started again. */
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  readonly joinFiles: readonly string[];
 }
 
 export interface ProcessSpec {
@@ -51,7 +52,8 @@ export async function startProcess(spec: ProcessSpec): Promise<ProcessRecord> {
   if (pid === undefined || startTicks === undefined) {
     throw new ClusterError("component-exited", `${spec.name} ended at once.\n${tail(spec.logPath, 15)}`);
   }
-  return { name: spec.name, pid, startTicks, logPath: spec.logPath, argv: spec.argv, env: spec.env ?? {} };
+  const { name, logPath, argv: words, env: extra = {}, joinFiles = [] } = spec;
+  return { name, pid, startTicks, logPath, argv: words, env: extra, joinFiles };
 }
 
 /** Start time of a running process in clock ticks; undefined when it is gone or only waits to be reaped. */
@@ -73,7 +75,10 @@ export function isAlive(record: Pick<ProcessRecord, "pid" | "startTicks">): bool
 }
 
 /** Sends a signal if the recorded process is still there; false when it was not. */
-export function signalProcess(record: Pick<ProcessRecord, "pid" | "startTicks">, signal: NodeJS.Signals): boolean {
+export function signalProcess(
+  record: Pick<ProcessRecord, "pid" | "startTicks">,
+  signal: NodeJS.Signals,
+): boolean {
   if (!isAlive(record)) return false;
   try {
     process.kill(record.pid, signal);
@@ -88,7 +93,10 @@ export async function stopProcess(record: ProcessRecord, graceMs = 3_000): Promi
   if (graceMs > 0 && signalProcess(record, "SIGTERM")) await waitForEnd(record, graceMs);
   if (signalProcess(record, "SIGKILL")) await waitForEnd(record, 10_000);
   if (isAlive(record)) {
-    throw new ClusterError("not-removed", `${record.name} (process ${record.pid}) does not end: look at its state in /proc.`);
+    throw new ClusterError(
+      "not-removed",
+      `${record.name} (process ${record.pid}) does not end: look at its state in /proc.`,
+    );
   }
 }
 

@@ -20,7 +20,10 @@ export async function waitUntil(options: WaitOptions): Promise<void> {
   for (;;) {
     for (const record of options.needs ?? []) {
       if (!isAlive(record)) {
-        throw new ClusterError("component-exited", `${record.name} ended by itself; ${tail(record.logPath, 15)}`);
+        throw new ClusterError(
+          "component-exited",
+          `${record.name} ended by itself; ${tail(record.logPath, 15)}`,
+        );
       }
     }
     try {
@@ -32,7 +35,10 @@ export async function waitUntil(options: WaitOptions): Promise<void> {
     if (performance.now() > deadline) {
       const seconds = Math.round(options.boundMs / 1000);
       const logs = (options.needs ?? []).map((record) => tail(record.logPath, 15)).join("\n");
-      throw new ClusterError("not-ready", `${options.what} did not happen within ${seconds} s${last}; ${logs}`);
+      throw new ClusterError(
+        "not-ready",
+        `${options.what} did not happen within ${seconds} s${last}; ${logs}`,
+      );
     }
     await sleep(options.everyMs ?? 100);
   }

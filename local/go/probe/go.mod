@@ -1,0 +1,3 @@
+module fulfillment.io/local/probe
+
+go 1.25.0
