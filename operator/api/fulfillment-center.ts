@@ -1,0 +1,266 @@
+import * as z from "zod";
+import type { KubeObject, ObjectMeta } from "../../platform/kube/objects.ts";
+import { SLICE_NAMES } from "../../platform/slices.ts";
+import { binaryQuantity, cpuQuantity, degrees, dnsLabel, listKeyedBy, rules } from "./fields.ts";
+import { type FulfillmentCenterStatus, statusSchema } from "./fulfillment-center-status.ts";
+
+const locationSchema = z
+  .object({
+    latitude: degrees("latitude", 90, "37.4979"),
+    longitude: degrees("longitude", 180, "127.0276"),
+    timeZone: z
+      .string()
+      .max(40)
+      .default("Asia/Seoul")
+      .meta({
+        description: "IANA time zone of the center",
+        ...rules({
+          rule: "self.matches('^[A-Za-z]+(/[A-Za-z0-9_+-]+){0,2}$')",
+          message: "timeZone is an IANA name, for example Asia/Seoul",
+        }),
+      }),
+  })
+  .meta({ description: "Where the center stands" });
+
+const coverageSchema = z
+  .object({
+    radiusMeters: z
+      .int()
+      .min(100)
+      .max(200_000)
+      .meta({ description: "How far around the center it delivers" }),
+    serviceLevelMinutes: z
+      .int()
+      .min(5)
+      .max(1440)
+      .default(60)
+      .meta({ description: "Promised time from order to delivery" }),
+  })
+  .meta({ description: "Whom the center serves" });
+
+const marketSchema = z
+  .object({
+    currency: z
+      .string()
+      .max(3)
+      .default("KRW")
+      .meta(
+        rules({
+          rule: "self.matches('^[A-Z]{3}$')",
+          message: "currency is an ISO 4217 code, for example KRW",
+        }),
+      ),
+    locale: z
+      .string()
+      .max(16)
+      .default("ko-KR")
+      .meta(
+        rules({
+          rule: "self.matches('^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$')",
+          message: "locale is a BCP 47 tag, for example ko-KR",
+        }),
+      ),
+  })
+  .prefault({});
+
+const externalDatabaseSchema = z
+  .object({
+    host: z.string().min(1).max(253),
+    port: z.int().min(1).max(65_535).default(5432),
+    name: z.string().min(1).max(63).default("cell"),
+    cidr: z
+      .string()
+      .max(43)
+      .meta({
+        description: "Address range of the database: network policies know addresses, not names",
+        ...rules({ rule: "isCIDR(self)", message: "cidr is an address range, for example 10.20.0.0/24" }),
+      }),
+    secretRef: z.object({ name: z.string().min(1).max(253) }).meta({
+      description: "Secret in the cell's namespace whose key admin-url holds the administrator's URL",
+    }),
+  })
+  .meta({ description: "A database that somebody else runs; the operator then makes none" });
+
+const databaseSchema = z
+  .object({
+    engine: z
+      .enum(["CockroachDB", "PostgreSQL"])
+      .default("CockroachDB")
+      .meta(
+        rules({
+          rule: "self == oldSelf",
+          message: "database.engine cannot be changed: make a new center instead",
+        }),
+      ),
+    replicas: z.int().min(1).max(7).optional(),
+    storage: binaryQuantity("database.storage", "20Gi", {
+      rule: "quantity(self).compareTo(quantity(oldSelf)) >= 0",
+      message: "database.storage only grows: volumes cannot shrink",
+    }).default("20Gi"),
+    storageClassName: z.string().max(253).optional(),
+    external: externalDatabaseSchema.optional(),
+  })
+  .prefault({})
+  .meta({
+    description: "The cell's own shard",
+    ...rules(
+      {
+        rule: "!has(self.replicas) || self.replicas == 1 || self.engine == 'CockroachDB'",
+        message: "database.replicas is 1 unless the engine is CockroachDB",
+      },
+      {
+        rule: "!has(self.replicas) || self.replicas % 2 == 1",
+        message: "database.replicas is odd, so that a majority survives the loss of one",
+      },
+    ),
+  });
+
+const cacheSchema = z
+  .object({
+    memory: binaryQuantity("cache.memory", "64Mi").default("64Mi"),
+    persistence: z
+      .boolean()
+      .default(true)
+      .meta({
+        description: "Keep an append-only file on a volume",
+        ...rules({
+          rule: "self == oldSelf",
+          message: "cache.persistence cannot be changed: make a new center instead",
+        }),
+      }),
+  })
+  .prefault({});
+
+const messagingSchema = z
+  .object({
+    bootstrapServers: z
+      .string()
+      .max(1024)
+      .optional()
+      .meta({
+        description: "Kafka brokers, host:port with commas between; default: the operator's",
+        ...rules({
+          rule: "self.matches('^[A-Za-z0-9.-]+:[0-9]{1,5}(,[A-Za-z0-9.-]+:[0-9]{1,5})*$')",
+          message:
+            "messaging.bootstrapServers is host:port with commas between, for example kafka-0.kafka:9092",
+        }),
+      }),
+    partitions: z
+      .int()
+      .min(1)
+      .max(256)
+      .default(3)
+      .meta(
+        rules({
+          rule: "self >= oldSelf",
+          message: "messaging.partitions only grows: topics cannot lose partitions",
+        }),
+      ),
+    replicas: z
+      .int()
+      .min(1)
+      .max(7)
+      .optional()
+      .meta({ description: "Copies of each partition; default: the operator's" }),
+    retentionHours: z.int().min(1).max(8760).default(168),
+  })
+  .prefault({});
+
+const amounts = z.object({
+  cpu: cpuQuantity().optional(),
+  memory: binaryQuantity("memory", "128Mi").optional(),
+});
+const serviceSchema = z.object({
+  name: z.enum(SLICE_NAMES),
+  replicas: z.int().min(1).max(50).optional(),
+  resources: z.object({ requests: amounts.optional(), limits: amounts.optional() }).optional(),
+});
+
+const isolationSchema = z
+  .object({
+    networkPolicy: z
+      .enum(["Required", "Declared"])
+      .default("Declared")
+      .meta({ description: "Required: Ready waits until a probe has seen a denied packet" }),
+    quota: z
+      .object({
+        cpu: cpuQuantity().optional(),
+        memory: binaryQuantity("quota.memory", "4Gi").optional(),
+        storage: binaryQuantity("quota.storage", "40Gi").optional(),
+        pods: z.int().min(1).max(500).optional(),
+      })
+      .optional()
+      .meta({
+        description: "Limits of the namespace; default: what the cell needs, with room for a rollout",
+      }),
+  })
+  .prefault({});
+
+const deletionSchema = z
+  .object({
+    policy: z
+      .enum(["Retain", "Delete"])
+      .default("Retain")
+      .meta({ description: "Retain keeps the namespace, volumes and Secrets; Delete leaves nothing" }),
+    protection: z.boolean().default(false).meta({ description: "While true a deletion is not carried out" }),
+  })
+  .prefault({});
+
+/** The one source of the API: the TypeScript types, the defaults and the CRD come from here. */
+export const specSchema = z
+  .object({
+    region: dnsLabel("region", 40, {
+      rule: "self == oldSelf",
+      message: "region cannot be changed: make a new center instead",
+    }),
+    location: locationSchema,
+    coverage: coverageSchema,
+    market: marketSchema,
+    mode: z
+      .enum(["Active", "Draining", "Fenced"])
+      .default("Active")
+      .meta({ description: "Draining takes no new orders; Fenced takes no writes at all" }),
+    paused: z
+      .boolean()
+      .default(false)
+      .meta({ description: "The operator reports status but changes nothing" }),
+    topology: z
+      .enum(["Separate", "Compact"])
+      .default("Compact")
+      .meta({ description: "A Deployment for each service, or one for all" }),
+    release: z.object({ image: z.string().min(1).max(512).optional() }).prefault({}),
+    capacity: z
+      .object({
+        maxOrdersPerMinute: z.int().min(1).max(100_000).default(600),
+        pickers: z.int().min(0).max(10_000).default(10),
+      })
+      .prefault({}),
+    database: databaseSchema,
+    cache: cacheSchema,
+    messaging: messagingSchema,
+    services: z.array(serviceSchema).max(SLICE_NAMES.length).default([]).meta(listKeyedBy("name")),
+    isolation: isolationSchema,
+    deletion: deletionSchema,
+  })
+  .meta({ description: "What the center is and how its cell runs" });
+
+/** Spec with every default filled in. */
+export type FulfillmentCenterSpec = z.output<typeof specSchema>;
+/** Spec as a user writes it. */
+export type FulfillmentCenterInput = z.input<typeof specSchema>;
+
+export const fulfillmentCenterSchema = z.object({ spec: specSchema, status: statusSchema.optional() }).meta({
+  description: "A fulfillment center; the operator gives it a cell of its own",
+  ...rules({
+    rule: "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
+    message:
+      "metadata.name is at most 40 lower-case letters, digits and '-', and starts and ends with a letter or digit",
+  }),
+});
+
+export interface FulfillmentCenter extends KubeObject {
+  kind: "FulfillmentCenter";
+  metadata: ObjectMeta;
+  spec: FulfillmentCenterSpec;
+  status?: FulfillmentCenterStatus;
+}

@@ -1,0 +1,50 @@
+import * as z from "zod";
+import type { KubeObject, ObjectMeta } from "../../platform/kube/objects.ts";
+import { SLICE_NAMES } from "../../platform/slices.ts";
+import { listKeyedBy, rules } from "./fields.ts";
+
+const addressSchema = z.object({
+  host: z.string().max(253),
+  ip: z.string().max(45).meta({ description: "The Service's cluster address, so that routing needs no DNS" }),
+  port: z.int().min(1).max(65_535),
+});
+
+const routedCellSchema = z.object({
+  name: z.string().min(1).max(40),
+  mode: z.enum(["Active", "Draining", "Fenced"]),
+  weight: z.int().min(0).max(100).meta({ description: "0 takes no new orders" }),
+  epoch: z.int().min(0),
+  location: z.object({ latitude: z.string().max(12), longitude: z.string().max(12) }),
+  coverage: z.object({ radiusMeters: z.int(), serviceLevelMinutes: z.int() }),
+  services: z.partialRecord(z.enum(SLICE_NAMES), addressSchema).meta({ maxProperties: SLICE_NAMES.length }),
+  publicKey: z.string().max(1024).meta({ description: "Public ES256 JWK as JSON text" }),
+});
+
+const tombstoneSchema = z.object({ name: z.string().min(1).max(40), epoch: z.int().min(0) });
+
+/** What the operator intends for every cell of a region; never their health, which each gateway judges itself. */
+export const routingTableSpecSchema = z
+  .object({
+    version: z.int().min(0),
+    cells: z.array(routedCellSchema).max(1000).meta(listKeyedBy("name")),
+    tombstones: z
+      .array(tombstoneSchema)
+      .max(5000)
+      .default([])
+      .meta({ description: "Last epoch of each name that left", ...listKeyedBy("name") }),
+  })
+  .meta(rules({ rule: "self.version >= oldSelf.version", message: "version only grows" }));
+
+export const routingTableSchema = z
+  .object({ spec: routingTableSpecSchema })
+  .meta({ description: "All cells of one region; the name is the region's. Written by the operator alone" });
+
+export type RoutedCell = z.output<typeof routedCellSchema>;
+export type Tombstone = z.output<typeof tombstoneSchema>;
+export type RoutingTableSpec = z.output<typeof routingTableSpecSchema>;
+
+export interface RoutingTable extends KubeObject {
+  kind: "RoutingTable";
+  metadata: ObjectMeta;
+  spec: RoutingTableSpec;
+}

@@ -1,0 +1,68 @@
+import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../../platform/slices.ts";
+import { type Cell, kafkaBrokers } from "./cell.ts";
+import { type EnvVar, secretEnv } from "./pod.ts";
+import { DATABASE_NAME } from "./secrets.ts";
+import { DATABASE_PORT } from "./traffic.ts";
+
+/** Where the trust Secret is mounted. */
+export const TRUST_DIR = "/etc/trust";
+
+/** Environment of a process that runs these slices; `epoch` is the one that its writes carry. */
+export function cellEnvironment(cell: Cell, slices: readonly SliceName[], epoch: number): EnvVar[] {
+  const { spec, settings } = cell;
+  const together = new Set(slices);
+  return [
+    ...baseEnvironment(cell, epoch),
+    ...slices.map((slice) => passwordOf(slice)),
+    secretEnv("REDIS_URL", "cache", "url"),
+    // A pod that reached itself through its own Service would depend on hairpin traffic.
+    ...SLICE_NAMES.map((slice) => ({
+      name: `URL_${slice.toUpperCase()}`,
+      value: `http://${together.size > 1 && together.has(slice) ? "127.0.0.1" : slice}:${SLICE_PORTS[slice]}`,
+    })),
+    { name: "PSP_URL", value: settings.processor.url },
+    { name: "TRUST_DIR", value: TRUST_DIR },
+    { name: "CENTER_LATITUDE", value: spec.location.latitude },
+    { name: "CENTER_LONGITUDE", value: spec.location.longitude },
+    { name: "SERVICE_LEVEL_MINUTES", value: String(spec.coverage.serviceLevelMinutes) },
+    { name: "MAX_ORDERS_PER_MINUTE", value: String(spec.capacity.maxOrdersPerMinute) },
+    { name: "CURRENCY", value: spec.market.currency },
+    ...(settings.otlpEndpoint === undefined
+      ? []
+      : [{ name: "OTEL_EXPORTER_OTLP_ENDPOINT", value: settings.otlpEndpoint }]),
+  ];
+}
+
+/** Environment of the Job that makes roles, schema, lease row and topics. */
+export function provisionEnvironment(cell: Cell): EnvVar[] {
+  const { spec, settings } = cell;
+  const external = spec.database.external;
+  return [
+    ...baseEnvironment(cell, cell.epoch),
+    ...SLICE_NAMES.map((slice) => passwordOf(slice)),
+    external === undefined
+      ? secretEnv("DATABASE_ADMIN_URL", "database", "admin-url")
+      : secretEnv("DATABASE_ADMIN_URL", external.secretRef.name, "admin-url"),
+    { name: "KAFKA_PARTITIONS", value: String(spec.messaging.partitions) },
+    { name: "KAFKA_REPLICAS", value: String(spec.messaging.replicas ?? settings.kafka.replicas) },
+    { name: "KAFKA_RETENTION_HOURS", value: String(spec.messaging.retentionHours) },
+  ];
+}
+
+function baseEnvironment(cell: Cell, epoch: number): EnvVar[] {
+  const external = cell.spec.database.external;
+  return [
+    { name: "CELL", value: cell.name },
+    { name: "CELL_EPOCH", value: String(epoch) },
+    { name: "REGION", value: cell.spec.region },
+    { name: "DATABASE_HOST", value: external?.host ?? "database" },
+    { name: "DATABASE_PORT", value: String(external?.port ?? DATABASE_PORT) },
+    { name: "DATABASE_NAME", value: external?.name ?? DATABASE_NAME },
+    { name: "KAFKA_BROKERS", value: kafkaBrokers(cell) },
+    { name: "LOG_LEVEL", value: cell.settings.logLevel },
+  ];
+}
+
+function passwordOf(slice: SliceName): EnvVar {
+  return secretEnv(`DATABASE_PASSWORD_${slice.toUpperCase()}`, "database", slice);
+}

@@ -1,0 +1,85 @@
+import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../../platform/slices.ts";
+
+/** Pods of the cell that have a policy of their own. */
+export type Inside = SliceName | "database" | "cache" | "provision";
+/** Who is met across the border of the cell. */
+export type Outside =
+  | "gateway"
+  | "monitoring"
+  | "kafka"
+  | "processor"
+  | "internet"
+  | "telemetry"
+  | "external-database";
+
+/** One allowed direction of traffic. Everything that is not listed here is denied, in both directions. */
+export interface Flow {
+  readonly from: Inside | Outside;
+  readonly to: Inside | Outside;
+  /** TCP port of `to`; absent where the operator's settings say it (Kafka, processor, telemetry, external database). */
+  readonly port?: number;
+  readonly why: string;
+}
+
+export const DATABASE_PORTS = { PostgreSQL: 5432, CockroachDB: 26_257 } as const;
+/** The Service answers on this port whatever the engine's own is. */
+export const DATABASE_PORT = 5432;
+export const CACHE_PORT = 6379;
+
+const COMMANDS: readonly (readonly [SliceName, SliceName, string])[] = [
+  ["orders", "inventory", "hold, allocate, release; stock for the summary"],
+  ["orders", "payments", "authorize, capture, void, refund"],
+  ["fulfillment", "inventory", "pick, short, putback; bins of a line"],
+  ["dispatch", "couriers", "who is on shift"],
+  ["dispatch", "tracking", "where the couriers are"],
+];
+
+/** While Kafka is away each producer posts the same envelopes to its consumers. */
+const EVENTS: Readonly<Record<SliceName, readonly SliceName[]>> = {
+  inventory: ["orders", "fulfillment"],
+  orders: ["fulfillment", "dispatch", "tracking", "payments", "inventory"],
+  payments: ["orders"],
+  fulfillment: ["orders", "dispatch"],
+  dispatch: ["orders", "tracking", "couriers"],
+  couriers: ["dispatch", "tracking"],
+  tracking: [],
+};
+
+/** The one list from which every NetworkPolicy of a cell is built. The operator itself reaches into no cell. */
+export const FLOWS: readonly Flow[] = [
+  ...COMMANDS.map(([from, to, why]) => ({ from, to, port: SLICE_PORTS[to], why })),
+  ...SLICE_NAMES.flatMap((from) =>
+    EVENTS[from].map((to) => ({ from, to, port: SLICE_PORTS[to], why: "events while Kafka is away" })),
+  ),
+  ...SLICE_NAMES.flatMap((slice): Flow[] => [
+    { from: slice, to: "cache", port: CACHE_PORT, why: "the cell's own Redis" },
+    { from: slice, to: "kafka", why: "events" },
+    { from: slice, to: "telemetry", why: "traces" },
+    { from: "gateway", to: slice, port: SLICE_PORTS[slice], why: "customers, pickers, couriers and staff" },
+    { from: "monitoring", to: slice, port: SLICE_PORTS[slice], why: "metrics" },
+  ]),
+  ...[...SLICE_NAMES, "provision" as const].flatMap((from): Flow[] => [
+    { from, to: "database", why: "the cell's own shard" },
+    { from, to: "external-database", why: "a shard that somebody else runs" },
+  ]),
+  { from: "provision", to: "kafka", why: "makes and removes the cell's topics" },
+  { from: "database", to: "database", why: "replicas of the shard" },
+  { from: "payments", to: "processor", why: "the processor's stand-in inside the cluster" },
+  { from: "payments", to: "internet", port: 443, why: "real processors are names, policies know addresses" },
+];
+
+/** Addresses that are never a payment processor: private, shared, link-local, loopback and benchmark ranges. */
+export const PRIVATE_RANGES = {
+  v4: [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/3",
+  ],
+  v6: ["::1/128", "fc00::/7", "fe80::/10", "ff00::/8"],
+} as const;
