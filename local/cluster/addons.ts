@@ -4,22 +4,28 @@ import { CLUSTER_DOMAIN, DNS_SERVICE_ADDRESS } from "./layout.ts";
 const DNS_LABELS = { "k8s-app": "kube-dns" };
 const DNS_NAME = { name: "coredns", namespace: "kube-system" };
 
-/** Names outside the cluster do not exist: said at once, or a client would ask again and again for seconds. */
-const COREFILE = `.:53 {
+/**
+ * Names outside the cluster do not exist: said at once, or a client would ask again and again for seconds. That
+ * answer has a block of its own, because CoreDNS asks `template` before `kubernetes` whatever their order here.
+ */
+const COREFILE = `${CLUSTER_DOMAIN}:53 in-addr.arpa:53 ip6.arpa:53 {
     errors
     health :8080 {
         lameduck 1s
     }
     ready :8181
-    kubernetes ${CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {
+    kubernetes {
         pods insecure
         ttl 5
     }
+    cache 5
+    reload
+}
+.:53 {
+    errors
     template ANY ANY {
         rcode NXDOMAIN
     }
-    cache 5
-    reload
 }
 `;
 

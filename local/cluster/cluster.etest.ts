@@ -1,0 +1,147 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Cluster, startCluster } from "./cluster.ts";
+import { startComponent, stopComponent } from "./component.ts";
+import { stopCluster } from "./down.ts";
+import { layoutOf } from "./layout.ts";
+import { silentReport } from "./report.ts";
+import { readState } from "./state.ts";
+import { ask, deployProbe, eventually, kubectl, PROBE_NAMESPACE, probeImage } from "./testing.ts";
+
+const INDEX = 2;
+const report = silentReport();
+let cluster: Cluster;
+let image: string;
+
+beforeAll(async () => {
+  await stopCluster(INDEX);
+  const probe = await probeImage(report);
+  image = probe.ref;
+  cluster = await startCluster({ index: INDEX, report, images: [probe.archive] });
+  await deployProbe(cluster, image);
+});
+
+afterAll(() => stopCluster(INDEX));
+
+describe("a workload in the local cluster", () => {
+  it("is spread by its service over both pods, also for callers from the machine", async () => {
+    const names = new Set<string>();
+    await eventually(async () => {
+      names.add(await ask(cluster, "/name"));
+      expect(names.size).toBe(2);
+    });
+    const pods = await kubectl(cluster, ["-n", PROBE_NAMESPACE, "get", "pods", "-o", "name"]);
+    expect([...names].map((name) => `pod/${name}`).sort()).toEqual(pods.trim().split("\n").sort());
+  });
+
+  it("resolves services by name, and is told at once when a name does not exist", async () => {
+    const address = await kubectl(cluster, [
+      "-n",
+      PROBE_NAMESPACE,
+      "get",
+      "service",
+      "probe",
+      "-o",
+      "jsonpath={.spec.clusterIP}",
+    ]);
+    for (const name of ["probe", "probe.probe.svc", "probe.probe.svc.cluster.local"]) {
+      expect(await ask(cluster, `/lookup?name=${name}`)).toBe(address);
+    }
+    await expect(ask(cluster, "/lookup?name=nowhere.probe.svc.cluster.local")).rejects.toThrow(
+      "no such host",
+    );
+    await expect(ask(cluster, "/lookup?name=example.com")).rejects.toThrow("no such host");
+  });
+
+  it("reaches a service by name, its own included, and the API server", async () => {
+    const pods = new Set<string>();
+    await eventually(async () => {
+      pods.add(await ask(cluster, "/fetch?url=http://probe.probe.svc/name"));
+      expect(pods.size).toBe(2);
+    });
+    const refusal = await ask(cluster, "/fetch?url=https://kubernetes.default.svc/version").catch(String);
+    expect(refusal).toContain("certificate signed by unknown authority");
+  });
+
+  it("can not reach anything outside", async () => {
+    await expect(ask(cluster, "/fetch?url=http://192.0.2.1/")).rejects.toThrow(/unreachable|no route/);
+  });
+
+  it("keeps its volume when its pods are replaced", async () => {
+    await ask(cluster, "/files/note", { method: "PUT", body: "kept" });
+    await kubectl(cluster, ["-n", PROBE_NAMESPACE, "delete", "pods", "-l", "app=probe", "--wait"]);
+    await kubectl(cluster, ["-n", PROBE_NAMESPACE, "rollout", "status", "deployment/probe", "--timeout=90s"]);
+    expect(await eventually(() => ask(cluster, "/files/note"))).toBe("kept");
+  });
+
+  it("shows its log and lets a program be run in it", async () => {
+    expect(await kubectl(cluster, ["-n", PROBE_NAMESPACE, "logs", "deploy/probe"])).toContain(
+      "listening on 8080",
+    );
+    const second = kubectl(cluster, ["-n", PROBE_NAMESPACE, "exec", "deploy/probe", "--", "/probe"]);
+    await expect(second).rejects.toThrow("address already in use");
+  });
+});
+
+describe("the rules of the cluster", () => {
+  it("refuses a privileged pod where the namespace is restricted", async () => {
+    const words = ["-n", PROBE_NAMESPACE, "run", "bad", `--image=${image}`, "--privileged"];
+    await expect(kubectl(cluster, words)).rejects.toThrow("violates PodSecurity");
+  });
+
+  it("enforces admission policies written in CEL", async () => {
+    const name = "no-forbidden";
+    const rule = { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["configmaps"] };
+    const policy = {
+      apiVersion: "admissionregistration.k8s.io/v1",
+      kind: "ValidatingAdmissionPolicy",
+      metadata: { name },
+      spec: {
+        matchConstraints: { resourceRules: [rule] },
+        validations: [
+          { expression: "!object.metadata.name.startsWith('forbidden')", message: "that name is refused" },
+        ],
+      },
+    };
+    const binding = {
+      apiVersion: "admissionregistration.k8s.io/v1",
+      kind: "ValidatingAdmissionPolicyBinding",
+      metadata: { name },
+      spec: { policyName: name, validationActions: ["Deny"] },
+    };
+    const list = { apiVersion: "v1", kind: "List", items: [policy, binding] };
+    await kubectl(cluster, ["apply", "-f", "-"], JSON.stringify(list));
+    let tries = 0;
+    await eventually(async () => {
+      tries += 1;
+      const created = kubectl(cluster, ["create", "configmap", `forbidden-${tries}`]);
+      await expect(created).rejects.toThrow("that name is refused");
+    });
+    await kubectl(cluster, ["create", "configmap", "allowed"]);
+  });
+});
+
+describe("the cluster itself", () => {
+  it("is attached to when it is up, with the same processes", async () => {
+    const before = readState(layoutOf(INDEX).stateFile)?.processes;
+    const again = await startCluster({ index: INDEX, report });
+    expect(again.attached).toBe(true);
+    expect(readState(layoutOf(INDEX).stateFile)?.processes).toEqual(before);
+  });
+
+  it("goes on serving while the API server is gone, and manages again when it is back", async () => {
+    await stopComponent(INDEX, "kube-apiserver");
+    await expect(kubectl(cluster, ["get", "nodes", "--request-timeout=2s"])).rejects.toThrow();
+    expect(await ask(cluster, "/name")).toMatch(/^probe-/);
+    expect(await ask(cluster, "/lookup?name=probe")).toMatch(/^198\.19\./);
+    await startComponent(INDEX, "kube-apiserver");
+    await kubectl(cluster, ["-n", PROBE_NAMESPACE, "scale", "deployment/probe", "--replicas=1"]);
+    await kubectl(cluster, ["-n", PROBE_NAMESPACE, "rollout", "status", "deployment/probe", "--timeout=90s"]);
+  });
+
+  it("removes the folder of a volume with its claim", async () => {
+    const { readdirSync } = await import("node:fs");
+    expect(readdirSync(layoutOf(INDEX).volumesDir)).toHaveLength(1);
+    await kubectl(cluster, ["delete", "namespace", PROBE_NAMESPACE, "--timeout=60s"]);
+    await eventually(async () => expect(readdirSync(layoutOf(INDEX).volumesDir)).toHaveLength(0));
+  });
+});
