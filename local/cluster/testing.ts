@@ -7,6 +7,7 @@ import type { Cluster } from "./cluster.ts";
 import { run, tryRun } from "./command.ts";
 import { type ProgramImage, programImage } from "./images.ts";
 import { layoutOf } from "./layout.ts";
+import { startTicksOf } from "./process.ts";
 import type { Report } from "./report.ts";
 
 export const PROBE_NAMESPACE = "probe";
@@ -146,7 +147,8 @@ export async function machineTraces(index: number): Promise<Record<string, strin
 /** Processes that name the folder of a cluster, or are in its group, whoever started them. */
 function processesOf(folder: string, cgroup: string): string[] {
   return readdirSync("/proc").filter((pid) => {
-    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false;
+    // One that has ended and waits to be collected by process 1 is no longer running.
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid || startTicksOf(Number(pid)) === undefined) return false;
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
       const groups = readFileSync(`/proc/${pid}/cgroup`, "utf8");
