@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { eventOf } from "../../platform/events.ts";
+import { quantitySchema, skuSchema as skuCodeSchema } from "../../platform/schemas.ts";
 
 /** Most lines in one hold, allocation or receipt; one order has no more either. */
 export const MAX_LINES = 100;
@@ -8,12 +9,6 @@ export const MAX_STOCK_SKUS = 100;
 /** Most SKUs in the summary of what is in stock. */
 export const MAX_SELLABLE_SKUS = 10_000;
 
-/** A SKU code: letters, digits, dot, dash, underscore; no separator that a key or a list could trip over. */
-export const skuCodeSchema = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "use 1 to 64 letters, digits, '.', '_' or '-'");
-/** Units of one line of an order. */
-export const quantitySchema = z.number().int().min(1).max(999);
 /** The id that makes a command repeatable: same id, same answer, one effect. */
 export const commandIdSchema = z
   .string()
@@ -214,7 +209,7 @@ export const inventoryAllocated = eventOf(
     lines: z.array(z.object({ sku: z.string(), quantity: z.number().int() })),
   }),
 );
-/** Units the ledger believed in were not on the shelf. Subject = SKU. */
+/** Units the ledger believed in were not on the shelf. Subject = short id. */
 export const inventoryShrunk = eventOf(
   "inventory.shrunk.v1",
   z.object({

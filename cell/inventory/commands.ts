@@ -1,0 +1,206 @@
+import type { AllocatedLine, Bin } from "./contract.ts";
+import type { BinBalance, Demand, MovementDraft } from "./domain.ts";
+
+/** What the one writer of stock can be asked to do. Every kind is decided by a pure function over a `LedgerView`. */
+export type Command =
+  | ReceiveCommand
+  | AdjustCommand
+  | AllocateCommand
+  | ReleaseCommand
+  | PickCommand
+  | ShortCommand
+  | PutbackCommand
+  | HoldCommand
+  | DropHoldCommand
+  | SettledCommand;
+
+export interface StockLine {
+  readonly sku: string;
+  readonly bin: Bin;
+  readonly quantity: number;
+}
+export interface ReceiveCommand {
+  readonly kind: "receive";
+  readonly id: string;
+  readonly lines: readonly StockLine[];
+}
+export interface AdjustCommand {
+  readonly kind: "adjust";
+  readonly id: string;
+  readonly reason: "count" | "damage" | "restock" | "repair";
+  readonly lines: readonly {
+    readonly sku: string;
+    readonly bin: Bin;
+    readonly onHandDelta: number;
+    readonly damagedDelta: number;
+  }[];
+}
+export interface AllocateCommand {
+  readonly kind: "allocate";
+  readonly id: string;
+  readonly orderId: string;
+  readonly lines: readonly Demand[];
+}
+export interface ReleaseCommand {
+  readonly kind: "release";
+  readonly id: string;
+}
+export interface PickCommand extends StockLine {
+  readonly kind: "pick";
+  readonly id: string;
+  readonly holdId: string;
+  readonly actor: string;
+}
+export interface ShortCommand extends StockLine {
+  readonly kind: "short";
+  readonly id: string;
+  readonly holdId: string;
+}
+export interface PutbackCommand {
+  readonly kind: "putback";
+  readonly id: string;
+  readonly holdId: string;
+  readonly lines: readonly StockLine[];
+}
+/** A hold that is written to SQL because the hold store cannot be trusted at the moment. */
+export interface HoldCommand {
+  readonly kind: "hold";
+  readonly id: string;
+  readonly orderId: string;
+  readonly owner: string;
+  readonly callKey: string;
+  readonly ttlMs: number;
+  readonly lines: readonly Demand[];
+}
+/** Ends a hold whose end could not be written to the hold store; `queueDrop` leaves a note to do it there, too. */
+export interface DropHoldCommand {
+  readonly kind: "drop-hold";
+  readonly id: string;
+  readonly queueDrop: boolean;
+}
+/** The hold store has taken these: their notes may go, and so may the rows of holds that live there now. */
+export interface SettledCommand {
+  readonly kind: "settled";
+  readonly id: string;
+  readonly mirrors: readonly { readonly sku: string; readonly version: number }[];
+  readonly holdIds: readonly string[];
+  readonly movedHolds: readonly { readonly holdId: string; readonly callKey: string }[];
+}
+
+/** One bin's part of an allocation and what became of it; see the table `allocation_line`. */
+export interface AllocationLine {
+  readonly sku: string;
+  readonly binId: string;
+  readonly bin: Bin;
+  readonly quantity: number;
+  readonly picked: number;
+  readonly shorted: number;
+  readonly putBack: number;
+  readonly released: number;
+}
+export interface Allocation {
+  readonly holdId: string;
+  readonly orderId: string;
+  readonly state: "allocated" | "released";
+  readonly lines: readonly AllocationLine[];
+}
+export interface SqlHold {
+  readonly holdId: string;
+  readonly orderId: string;
+  readonly owner: string;
+  readonly callKey: string;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
+  readonly lines: readonly Demand[];
+}
+export interface StoredAnswer {
+  readonly bodyHash: string;
+  readonly answer: unknown;
+}
+export interface SkuFacts {
+  readonly barcode: string;
+  readonly weightGrams: number;
+}
+
+/**
+ * Everything a batch of commands may look at, as one transaction read it. The maps are a working copy: `advance` moves it on
+ * after each accepted command, so that the next command of the batch sees the effect.
+ */
+export interface LedgerView {
+  /** The database's clock at the start of the transaction. */
+  readonly nowMs: number;
+  readonly skus: Map<string, SkuFacts>;
+  readonly balances: Map<string, BinBalance[]>;
+  readonly allocations: Map<string, Allocation>;
+  /** Live holds in SQL that touch a SKU of the batch, by hold id. */
+  readonly holds: Map<string, SqlHold>;
+  /** By `commandKey`. */
+  readonly answers: Map<string, StoredAnswer>;
+}
+
+export interface EventDraft {
+  readonly type: string;
+  readonly subject: string;
+  readonly version: number;
+  readonly data: unknown;
+  /** Trace of the request behind it, as a `traceparent`. */
+  readonly traceparent?: string | undefined;
+}
+
+/** What an accepted command changes. All numbers are relative. */
+export interface Change {
+  readonly movements: readonly MovementDraft[];
+  readonly allocation?: Allocation;
+  readonly hold?: SqlHold;
+  readonly removeHold?: string;
+  /** Holds to be dropped from the hold store after the commit. */
+  readonly drop?: string;
+  readonly settled?: SettledCommand;
+  readonly events?: readonly EventDraft[];
+}
+
+/** Answer of an allocate command; what `POST /internal/allocations` returns. */
+export interface AllocatedAnswer {
+  readonly allocationId: string;
+  readonly orderId: string;
+  readonly lines: readonly AllocatedLine[];
+}
+
+/** The name under which the answer of a command is kept; undefined for kinds that are harmless to run again. */
+export function commandKey(command: Command): string | undefined {
+  return command.kind === "hold" || command.kind === "drop-hold" || command.kind === "settled"
+    ? undefined
+    : `${command.kind}:${command.id}`;
+}
+
+/** The SKUs that a command names itself; those of its allocation come from the database. */
+export function skusOf(command: Command): string[] {
+  switch (command.kind) {
+    case "pick":
+    case "short":
+      return [command.sku];
+    case "release":
+    case "drop-hold":
+    case "settled":
+      return [];
+    default:
+      return command.lines.map((line) => line.sku);
+  }
+}
+
+/** The hold or allocation that a command is about. */
+export function holdOf(command: Command): string | undefined {
+  switch (command.kind) {
+    case "allocate":
+    case "release":
+    case "hold":
+    case "drop-hold":
+      return command.id;
+    case "pick":
+    case "short":
+    case "putback":
+      return command.holdId;
+    default:
+      return undefined;
+  }
+}

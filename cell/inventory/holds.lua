@@ -1,0 +1,340 @@
+-- Every change of a hold, and of the mirror of sellable stock, happens in this one script.
+-- All keys carry the cell's hash tag, so the script runs on one shard and is atomic.
+--
+-- KEYS  1 generation (hash: id, epoch, runId)   2 sellable (hash: sku -> units)   3 version (hash: sku -> version)
+--       4 reserved (hash: sku -> units)         5 expiry (zset: hold id by ms)    6 rebuild (hash: token, cursor)
+--       7 epoch (string: newest epoch seen)     8 prefix of the hold keys
+-- ARGV  1 operation, 2 the caller's epoch, then what the operation takes. Every answer starts with a word.
+--
+-- Time is the store's clock only. A missing generation means that the store was lost: every operation that would
+-- give a right fails closed, until a rebuild writes that key last.
+
+local GENERATION, SELLABLE, VERSION, RESERVED, EXPIRY, REBUILD, EPOCH, HOLD =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local TOMBSTONE_MS = 15 * 60 * 1000
+local SWEEP_ON_PLACE = 20
+local SWEEP_ON_SHORT = 200
+
+local clock = redis.call("TIME")
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local epoch = tonumber(ARGV[2])
+
+local function text(number)
+  return string.format("%.0f", number)
+end
+
+-- "FENCED" for a caller that a newer epoch has replaced; "NOGEN" when there is nothing to trust yet.
+local function refusal()
+  local newest = tonumber(redis.call("GET", EPOCH) or "0")
+  if epoch < newest then
+    return "FENCED"
+  end
+  local generation = redis.call("HMGET", GENERATION, "id", "epoch")
+  if not generation[1] or tonumber(generation[2]) ~= epoch then
+    return "NOGEN"
+  end
+  return nil, generation[1]
+end
+
+local function reserve(sku, units)
+  if units ~= 0 and redis.call("HINCRBY", RESERVED, sku, units) <= 0 then
+    redis.call("HDEL", RESERVED, sku)
+  end
+end
+
+local function linesOf(packed)
+  local lines = {}
+  if packed then
+    for sku, units in string.gmatch(packed, "([^ ]+)=(%d+)") do
+      lines[sku] = tonumber(units)
+    end
+  end
+  return lines
+end
+
+-- Gives the units of an open hold back and takes it out of the expiry index.
+local function giveBack(id)
+  for sku, units in pairs(linesOf(redis.call("HGET", HOLD .. id, "lines"))) do
+    reserve(sku, -units)
+  end
+  redis.call("ZREM", EXPIRY, id)
+end
+
+-- A closed hold stays known for a while, so that a request that was delayed on its way cannot open it again.
+local function close(id, state)
+  if redis.call("HGET", HOLD .. id, "state") == "open" then
+    giveBack(id)
+  end
+  redis.call("HSET", HOLD .. id, "state", state, "lines", "")
+  redis.call("PEXPIRE", HOLD .. id, TOMBSTONE_MS)
+end
+
+local function sweep(limit)
+  local due = redis.call("ZRANGEBYSCORE", EXPIRY, "-inf", now, "LIMIT", 0, limit)
+  for _, id in ipairs(due) do
+    giveBack(id)
+    redis.call("DEL", HOLD .. id)
+  end
+  return #due
+end
+
+-- Lines from ARGV[first], as sku, units, ...; two lines of one SKU are one demand.
+local function readLines(first)
+  local wanted, order = {}, {}
+  for i = first, #ARGV, 2 do
+    local sku = ARGV[i]
+    if not wanted[sku] then
+      order[#order + 1] = sku
+    end
+    wanted[sku] = (wanted[sku] or 0) + tonumber(ARGV[i + 1])
+  end
+  table.sort(order)
+  return wanted, order
+end
+
+local function writeHold(id, key, owner, orderId, expiresAt, createdAt, wanted, order)
+  local packed = {}
+  for _, sku in ipairs(order) do
+    packed[#packed + 1] = sku .. "=" .. text(wanted[sku])
+    reserve(sku, wanted[sku])
+  end
+  redis.call("DEL", HOLD .. id)
+  redis.call("HSET", HOLD .. id, "state", "open", "key", key, "owner", owner, "order", orderId,
+    "expiresAt", text(expiresAt), "createdAt", text(createdAt), "lines", table.concat(packed, " "))
+  redis.call("ZADD", EXPIRY, text(expiresAt), id)
+end
+
+local function shortages(wanted, order, own)
+  local sellable = redis.call("HMGET", SELLABLE, unpack(order))
+  local reserved = redis.call("HMGET", RESERVED, unpack(order))
+  local short = {}
+  for i, sku in ipairs(order) do
+    local known = sellable[i]
+    local available = (tonumber(known or "0")) - (tonumber(reserved[i] or "0") - (own[sku] or 0))
+    if not known or available < wanted[sku] then
+      short[#short + 1] = sku
+      short[#short + 1] = text(wanted[sku])
+      short[#short + 1] = known and text(available) or "unknown"
+    end
+  end
+  return short
+end
+
+-- place id key owner order ttlMs maxLifeMs lines...
+-- OK expiresAt generation new|same|replaced | SHORT sku requested available ... | CLOSED state | FOREIGN | MORE | NOGEN | FENCED
+local function place()
+  local why, generation = refusal()
+  if why then
+    return { why }
+  end
+  local id, key, owner, orderId = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+  local ttlMs, maxLifeMs = tonumber(ARGV[7]), tonumber(ARGV[8])
+  sweep(SWEEP_ON_PLACE)
+  local found = redis.call("HMGET", HOLD .. id, "state", "key", "owner", "order", "expiresAt", "createdAt", "lines")
+  local state = found[1]
+  if state == "open" and tonumber(found[5]) <= now then
+    giveBack(id)
+    redis.call("DEL", HOLD .. id)
+    state = false
+  end
+  if state and state ~= "open" then
+    return { "CLOSED", state }
+  end
+  if state and (found[3] ~= owner or found[4] ~= orderId) then
+    return { "FOREIGN" }
+  end
+  if state and found[2] == key then
+    return { "OK", found[5], generation, "same" }
+  end
+
+  local wanted, order = readLines(9)
+  local own = state and linesOf(found[7]) or {}
+  local short = shortages(wanted, order, own)
+  if #short > 0 and sweep(SWEEP_ON_SHORT) > 0 then
+    short = shortages(wanted, order, own)
+    if #short > 0 and #redis.call("ZRANGEBYSCORE", EXPIRY, "-inf", now, "LIMIT", 0, 1) > 0 then
+      return { "MORE" }
+    end
+  end
+  if #short > 0 then
+    return { "SHORT", unpack(short) }
+  end
+
+  local createdAt = state and tonumber(found[6]) or now
+  local expiresAt = math.max(now + 1, math.min(now + ttlMs, createdAt + maxLifeMs))
+  if state then
+    giveBack(id)
+  end
+  writeHold(id, key, owner, orderId, expiresAt, createdAt, wanted, order)
+  return { "OK", text(expiresAt), generation, state and "replaced" or "new" }
+end
+
+-- import token id key owner order remainingMs lines... : a right that SQL has given already, so nothing is checked.
+-- OK imported|known|closed | NOGEN | FENCED
+local function import()
+  local why = refusal()
+  local token = ARGV[3]
+  if why == "FENCED" or (why and (token == "" or redis.call("HGET", REBUILD, "token") ~= token)) then
+    return { why }
+  end
+  local id = ARGV[4]
+  local state = redis.call("HGET", HOLD .. id, "state")
+  if state then
+    return { "OK", state == "open" and "known" or "closed" }
+  end
+  local wanted, order = readLines(9)
+  writeHold(id, ARGV[5], ARGV[6], ARGV[7], now + tonumber(ARGV[8]), now, wanted, order)
+  return { "OK", "imported" }
+end
+
+-- release id : OK released|gone | CLOSED closed | NOGEN | FENCED
+local function release()
+  local why = refusal()
+  if why then
+    return { why }
+  end
+  local id = ARGV[3]
+  local state = redis.call("HGET", HOLD .. id, "state")
+  if state == "closed" then
+    return { "CLOSED", state }
+  end
+  close(id, "released")
+  return { "OK", state == "open" and "released" or "gone" }
+end
+
+-- settle holdCount ids... (sku version sellable)... : after a commit; drops the holds and takes the newer mirror values
+-- in one step, so that a unit is never counted twice nor forgotten. A mirror value is absolute at its version.
+-- OK applied dropped(1|0) | FENCED
+local function settle()
+  local why = refusal()
+  if why == "FENCED" then
+    return { why }
+  end
+  local holdCount = tonumber(ARGV[3])
+  local applied = 0
+  for i = 4 + holdCount, #ARGV, 3 do
+    local sku, version = ARGV[i], tonumber(ARGV[i + 1])
+    if version > tonumber(redis.call("HGET", VERSION, sku) or "-1") then
+      redis.call("HSET", VERSION, sku, ARGV[i + 1])
+      redis.call("HSET", SELLABLE, sku, ARGV[i + 2])
+      applied = applied + 1
+    end
+  end
+  -- While a rebuild counts the holds, none may be dropped under it: the caller repeats that half.
+  if not why then
+    for i = 4, 3 + holdCount do
+      close(ARGV[i], "closed")
+    end
+  end
+  return { "OK", text(applied), why and "0" or "1" }
+end
+
+-- sweep limit : OK swept | NOGEN | FENCED
+local function sweepOnce()
+  local why = refusal()
+  if why then
+    return { why }
+  end
+  return { "OK", text(sweep(tonumber(ARGV[3]))) }
+end
+
+-- reserved skus... : OK units... | NOGEN | FENCED
+local function reservedOf()
+  local why = refusal()
+  if why then
+    return { why }
+  end
+  sweep(SWEEP_ON_PLACE)
+  local units = redis.call("HMGET", RESERVED, unpack(ARGV, 3))
+  for i = 1, #ARGV - 2 do
+    units[i] = units[i] or "0"
+  end
+  return { "OK", unpack(units) }
+end
+
+-- status : OK generation|"" runId|"" openHolds expiredHolds newestEpoch
+local function status()
+  local generation = redis.call("HMGET", GENERATION, "id", "runId", "epoch")
+  local mine = tonumber(generation[3] or "-1") == epoch
+  return { "OK", mine and generation[1] or "", mine and generation[2] or "", text(redis.call("ZCARD", EXPIRY)),
+    text(redis.call("ZCOUNT", EXPIRY, "-inf", now)), redis.call("GET", EPOCH) or "0" }
+end
+
+-- begin token lockMs : OK | BUSY | FENCED
+local function begin()
+  local newest = tonumber(redis.call("GET", EPOCH) or "0")
+  if epoch < newest then
+    return { "FENCED" }
+  end
+  local holder = redis.call("HGET", REBUILD, "token")
+  if holder and holder ~= ARGV[3] then
+    return { "BUSY" }
+  end
+  redis.call("HSET", REBUILD, "token", ARGV[3], "cursor", "0")
+  redis.call("PEXPIRE", REBUILD, ARGV[4])
+  redis.call("DEL", GENERATION, RESERVED)
+  if epoch > newest then
+    -- A new epoch may stand on a restored ledger, whose versions started again lower.
+    redis.call("DEL", SELLABLE, VERSION)
+    redis.call("SET", EPOCH, ARGV[2])
+  end
+  return { "OK" }
+end
+
+local function rebuilding()
+  return epoch == tonumber(redis.call("GET", EPOCH) or "0") and redis.call("HGET", REBUILD, "token") == ARGV[3]
+end
+
+-- recount token lockMs from count : OK next|-1 | LOST. Counts the surviving holds again, one page at a time. A page that
+-- is asked for twice (its answer was lost on the way) is counted once.
+local function recount()
+  if not rebuilding() then
+    return { "LOST" }
+  end
+  redis.call("PEXPIRE", REBUILD, ARGV[4])
+  local cursor = redis.call("HGET", REBUILD, "cursor")
+  if cursor ~= ARGV[5] then
+    return { "OK", cursor }
+  end
+  local from, count = tonumber(ARGV[5]), tonumber(ARGV[6])
+  local ids = redis.call("ZRANGE", EXPIRY, from, from + count - 1)
+  local gone = 0
+  for _, id in ipairs(ids) do
+    local found = redis.call("HMGET", HOLD .. id, "state", "lines")
+    if found[1] == "open" then
+      for sku, units in pairs(linesOf(found[2])) do
+        reserve(sku, units)
+      end
+    else
+      redis.call("ZREM", EXPIRY, id)
+      gone = gone + 1
+    end
+  end
+  local next = #ids < count and "-1" or text(from + count - gone)
+  redis.call("HSET", REBUILD, "cursor", next)
+  return { "OK", next }
+end
+
+-- finish token generation runId : OK | LOST
+local function finish()
+  if not rebuilding() then
+    return { "LOST" }
+  end
+  redis.call("HSET", GENERATION, "id", ARGV[4], "epoch", ARGV[2], "runId", ARGV[5])
+  redis.call("DEL", REBUILD)
+  return { "OK" }
+end
+
+local operations = {
+  place = place,
+  import = import,
+  release = release,
+  settle = settle,
+  sweep = sweepOnce,
+  reserved = reservedOf,
+  status = status,
+  begin = begin,
+  recount = recount,
+  finish = finish,
+}
+return operations[ARGV[1]]()

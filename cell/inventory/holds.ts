@@ -1,0 +1,213 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Redis } from "../../platform/redis.ts";
+import { MAX_HOLD_LIFE_MS } from "./allocate.ts";
+import type { MirrorValue } from "./batch.ts";
+import type { Demand } from "./domain.ts";
+
+/** What placing a hold came to. `lost`: the store has no generation, so nothing in it can be trusted. */
+export type Placed =
+  | {
+      readonly kind: "placed";
+      readonly expiresAtMs: number;
+      readonly generation: string;
+      readonly how: string;
+    }
+  | { readonly kind: "short"; readonly short: readonly ShortInStore[] }
+  | { readonly kind: "closed" | "foreign" | "fenced" }
+  | { readonly kind: "more" | "lost" };
+
+/** `available` is undefined for a SKU that the store does not mirror. */
+export interface ShortInStore {
+  readonly sku: string;
+  readonly requested: number;
+  readonly available: number | undefined;
+}
+
+export interface PlaceRequest {
+  readonly holdId: string;
+  /** Tells two calls for one hold apart: the same key gets the same answer. */
+  readonly callKey: string;
+  readonly orderId: string;
+  readonly owner: string;
+  readonly ttlMs: number;
+  readonly lines: readonly Demand[];
+}
+
+export interface HoldStatus {
+  /** Undefined while the store is lost, or belongs to another epoch. */
+  readonly generation: string | undefined;
+  readonly runId: string | undefined;
+  readonly openHolds: number;
+  readonly expiredHolds: number;
+  readonly newestEpoch: number;
+}
+
+/** The volatile half of the stock: holds and the mirror of what can be sold, changed by one script only. */
+export interface HoldStore {
+  place(request: PlaceRequest): Promise<Placed>;
+  /** Takes over a hold that SQL has granted. `token` belongs to a rebuild under way. */
+  import(request: Omit<PlaceRequest, "ttlMs"> & { remainingMs: number; token?: string }): Promise<boolean>;
+  /** `lost` when nothing could be released. */
+  release(holdId: string): Promise<"released" | "gone" | "closed" | "lost" | "fenced">;
+  /** After a commit: drops holds and takes newer mirror values. `dropped` is false when that half must be repeated. */
+  settle(
+    holdIds: readonly string[],
+    mirrors: readonly MirrorValue[],
+  ): Promise<{ fenced: boolean; dropped: boolean }>;
+  /** Gives expired holds back, at most `limit`; undefined while the store is lost. */
+  sweep(limit: number): Promise<number | undefined>;
+  /** Held units by SKU; undefined while the store is lost. */
+  reserved(skus: readonly string[]): Promise<Map<string, number> | undefined>;
+  /** SKUs of which some units are neither held nor bound; undefined while the store is lost. */
+  inStock(): Promise<string[] | undefined>;
+  status(): Promise<HoldStatus>;
+  /** Identifies the server process; a new one may have lost its last writes. */
+  runId(): Promise<string>;
+  begin(token: string, lockMs: number): Promise<"ok" | "busy" | "fenced">;
+  /** Counts one page of surviving holds; the next cursor, -1 at the end, undefined when the rebuild was taken over. */
+  recount(token: string, lockMs: number, from: number, count: number): Promise<number | undefined>;
+  finish(token: string, generation: string, runId: string): Promise<boolean>;
+}
+
+/** Reads the script that lies beside this file. */
+export function readHoldScript(): string {
+  return readFileSync(join(import.meta.dirname, "holds.lua"), "utf8");
+}
+
+/** The keys of a center, in the order in which the script expects them; one hash tag, so one shard. */
+export function holdKeys(center: string): string[] {
+  const names = ["generation", "sellable", "version", "reserved", "expiry", "rebuild", "epoch", "hold:"];
+  return names.map((name) => `{inv:${center}}:${name}`);
+}
+
+/** Binds the script to one center and epoch. */
+export function createHoldStore(options: {
+  redis: Redis;
+  center: string;
+  epoch: number;
+  script: string;
+}): HoldStore {
+  const { redis } = options;
+  const keys = holdKeys(options.center);
+  const [, sellableKey = "", , reservedKey = ""] = keys;
+  const run = (operation: string, ...args: (string | number)[]) =>
+    redis.script<string[]>(
+      { name: "inventory.holds", lua: options.script },
+      {
+        keys,
+        args: [operation, options.epoch, ...args].map(String),
+      },
+    );
+  const flat = (lines: readonly Demand[]) => lines.flatMap(({ sku, quantity }) => [sku, quantity]);
+
+  return {
+    async place(request) {
+      const { holdId, callKey, owner, orderId, ttlMs } = request;
+      return toPlaced(
+        await run("place", holdId, callKey, owner, orderId, ttlMs, MAX_HOLD_LIFE_MS, ...flat(request.lines)),
+      );
+    },
+    async import(request) {
+      const { holdId, callKey, owner, orderId, remainingMs, token } = request;
+      const answer = await run(
+        "import",
+        token ?? "",
+        holdId,
+        callKey,
+        owner,
+        orderId,
+        remainingMs,
+        ...flat(request.lines),
+      );
+      return answer[0] === "OK";
+    },
+    async release(holdId) {
+      const [word, what] = await run("release", holdId);
+      if (word === "CLOSED") return "closed";
+      if (word !== "OK") return word === "FENCED" ? "fenced" : "lost";
+      return what === "released" ? "released" : "gone";
+    },
+    async settle(holdIds, mirrors) {
+      const values = mirrors.flatMap(({ sku, version, sellable }) => [sku, version, sellable]);
+      const [word, , dropped] = await run("settle", holdIds.length, ...holdIds, ...values);
+      return { fenced: word === "FENCED", dropped: word === "OK" && dropped === "1" };
+    },
+    async sweep(limit) {
+      const [word, swept] = await run("sweep", limit);
+      return word === "OK" ? Number(swept) : undefined;
+    },
+    async reserved(skus) {
+      if (skus.length === 0) return new Map();
+      const [word, ...units] = await run("reserved", ...skus);
+      return word === "OK" ? new Map(skus.map((sku, index) => [sku, Number(units[index])])) : undefined;
+    },
+    async inStock() {
+      if ((await this.status()).generation === undefined) return undefined;
+      const sellable = pairs(await redis.call("HGETALL", sellableKey));
+      const reserved = new Map(pairs(await redis.call("HGETALL", reservedKey)));
+      return sellable.filter(([sku, units]) => units > (reserved.get(sku) ?? 0)).map(([sku]) => sku);
+    },
+    async status() {
+      const [, generation, runId, open, expired, newest] = await run("status");
+      return {
+        generation: generation || undefined,
+        runId: runId || undefined,
+        openHolds: Number(open),
+        expiredHolds: Number(expired),
+        newestEpoch: Number(newest),
+      };
+    },
+    async runId() {
+      const info = String(await redis.call("INFO", "server"));
+      return /run_id:(\S+)/.exec(info)?.[1] ?? "";
+    },
+    async begin(token, lockMs) {
+      const [word] = await run("begin", token, lockMs);
+      return word === "OK" ? "ok" : word === "BUSY" ? "busy" : "fenced";
+    },
+    async recount(token, lockMs, from, count) {
+      const [word, next] = await run("recount", token, lockMs, from, count);
+      return word === "OK" ? Number(next) : undefined;
+    },
+    async finish(token, generation, runId) {
+      return (await run("finish", token, generation, runId))[0] === "OK";
+    },
+  };
+}
+
+function toPlaced(answer: readonly string[]): Placed {
+  const [word, ...rest] = answer;
+  switch (word) {
+    case "OK":
+      return { kind: "placed", expiresAtMs: Number(rest[0]), generation: rest[1] ?? "", how: rest[2] ?? "" };
+    case "SHORT": {
+      const short: ShortInStore[] = [];
+      for (let i = 0; i + 2 < rest.length; i += 3) {
+        const available = rest[i + 2] === "unknown" ? undefined : Number(rest[i + 2]);
+        short.push({ sku: rest[i] ?? "", requested: Number(rest[i + 1]), available });
+      }
+      return { kind: "short", short };
+    }
+    case "CLOSED":
+      return { kind: "closed" };
+    case "FOREIGN":
+      return { kind: "foreign" };
+    case "MORE":
+      return { kind: "more" };
+    case "FENCED":
+      return { kind: "fenced" };
+    default:
+      return { kind: "lost" };
+  }
+}
+
+function pairs(flat: unknown): [string, number][] {
+  // RESP2 answers a list of fields and values, RESP3 and some clients an object.
+  if (!Array.isArray(flat)) {
+    return Object.entries((flat ?? {}) as Record<string, string>).map(([sku, units]) => [sku, Number(units)]);
+  }
+  const found: [string, number][] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2) found.push([String(flat[i]), Number(flat[i + 1])]);
+  return found;
+}

@@ -1,0 +1,69 @@
+import { decideAllocate, decideHold, decideRelease } from "./allocate.ts";
+import type { Command, LedgerView } from "./commands.ts";
+import { decidePick, decidePutback, decideShort } from "./floor.ts";
+import { type CommandOf, type Decision, movement, unknownSkus, unlawful } from "./moves.ts";
+
+/** Decides one command over what a transaction has read. Pure: no I/O, and the view is not changed. */
+export function decide(view: LedgerView, command: Command): Decision {
+  switch (command.kind) {
+    case "receive":
+      return decideReceive(view, command);
+    case "adjust":
+      return decideAdjust(view, command);
+    case "allocate":
+      return decideAllocate(view, command);
+    case "release":
+      return decideRelease(view, command);
+    case "pick":
+      return decidePick(view, command);
+    case "short":
+      return decideShort(view, command);
+    case "putback":
+      return decidePutback(view, command);
+    case "hold":
+      return decideHold(view, command);
+    case "drop-hold":
+      return {
+        ok: true,
+        answer: { released: view.holds.has(command.id) },
+        change: {
+          movements: [],
+          ...(view.holds.has(command.id) ? { removeHold: command.id } : {}),
+          ...(command.queueDrop ? { drop: command.id } : {}),
+        },
+      };
+    case "settled":
+      return { ok: true, answer: {}, change: { movements: [], settled: command } };
+  }
+}
+
+function decideReceive(view: LedgerView, command: CommandOf<"receive">): Decision {
+  const missing = unknownSkus(
+    view,
+    command.lines.map((line) => line.sku),
+  );
+  if (missing) return missing;
+  return {
+    ok: true,
+    answer: { receiptId: command.id, units: command.lines.reduce((sum, line) => sum + line.quantity, 0) },
+    change: {
+      movements: command.lines.map((line) =>
+        movement("receive", command.id, line, { onHand: line.quantity }),
+      ),
+    },
+  };
+}
+
+function decideAdjust(view: LedgerView, command: CommandOf<"adjust">): Decision {
+  const missing = unknownSkus(
+    view,
+    command.lines.map((line) => line.sku),
+  );
+  if (missing) return missing;
+  const movements = command.lines.map((line) =>
+    movement(command.reason, command.id, line, { onHand: line.onHandDelta, damaged: line.damagedDelta }),
+  );
+  const refused = unlawful(view, movements);
+  if (refused) return refused;
+  return { ok: true, answer: { adjustmentId: command.id }, change: { movements } };
+}

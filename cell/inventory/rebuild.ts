@@ -1,0 +1,163 @@
+import { randomUUID } from "node:crypto";
+import { errorText, type Logger } from "../../platform/log.ts";
+import type { Metrics } from "../../platform/metrics.ts";
+import type { Sql } from "../../platform/sql.ts";
+import type { Demand } from "./domain.ts";
+import type { HoldStore } from "./holds.ts";
+import { readMirrorPage } from "./mirror.ts";
+
+/** What a look at the hold store came to. */
+export type RebuildResult = "sound" | "rebuilt" | "busy" | "fenced" | "lost";
+
+export interface Rebuilder {
+  /** Rebuilds the hold store from the ledger when it was lost, restarted, or left by an older epoch. */
+  check(): Promise<RebuildResult>;
+  /** Moves holds that were granted in SQL to the hold store; those that may be deleted in SQL, expired ones included. */
+  moveHolds(): Promise<MovedHold[]>;
+}
+
+/** A row of `inventory.hold` as it was when it was moved. */
+export interface MovedHold {
+  readonly holdId: string;
+  readonly callKey: string;
+}
+
+export interface RebuildOptions {
+  readonly sql: Sql;
+  readonly holds: HoldStore;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+const LOCK_MS = 10_000;
+const PAGE = 500;
+const HOLDS_PAGE = 200;
+/** A hold store whose list of holds never ends is broken; a rebuild gives up there. */
+const MAX_PAGES = 20_000;
+
+interface HoldRow {
+  readonly hold_id: string;
+  readonly order_id: string;
+  readonly owner: string;
+  readonly call_key: string;
+  readonly remaining_ms: number;
+}
+
+/** Makes the part that notices a lost hold store. */
+export function createRebuilder(options: RebuildOptions): Rebuilder {
+  const { sql, holds, log, metrics } = options;
+  const rebuilds = metrics.counter("inventory_hold_store_rebuilds_total", "Rebuilds of the hold store.", [
+    "result",
+  ]);
+  const openHolds = metrics.gauge("inventory_open_holds", "Holds in the hold store, expired ones included.");
+
+  async function rebuild(why: string): Promise<RebuildResult> {
+    const token = randomUUID();
+    // An empty transaction checks the epoch: only a copy of the cell that may write may rebuild.
+    await sql.transaction(async (tx) => tx.query("SELECT 1"));
+    const began = await holds.begin(token, LOCK_MS);
+    if (began !== "ok") return began;
+    const startedAtMs = performance.now();
+    log.info({ why }, "the hold store is rebuilt from the ledger");
+    const runId = await holds.runId();
+    let cursor: number | undefined = 0;
+    for (let page = 0; cursor !== -1; page++) {
+      cursor = page < MAX_PAGES ? await holds.recount(token, LOCK_MS, cursor, HOLDS_PAGE) : undefined;
+      if (cursor === undefined) return "lost";
+    }
+    // A page that is behind the cursor is not counted again: asking for it only keeps the lock.
+    await mirrorAll(sql, holds, () => holds.recount(token, LOCK_MS, 0, HOLDS_PAGE));
+    await moveHolds(token);
+    const done = await holds.finish(token, randomUUID(), runId);
+    log.info(
+      { done, tookMs: Math.round(performance.now() - startedAtMs) },
+      "the rebuild of the hold store has ended",
+    );
+    return done ? "rebuilt" : "lost";
+  }
+
+  async function moveHolds(token?: string): Promise<MovedHold[]> {
+    const rows = await sql.query<HoldRow>(
+      `SELECT hold_id, order_id, owner, call_key,
+         (extract(epoch FROM expires_at - now()) * 1000)::INT8 AS remaining_ms
+       FROM inventory.hold ORDER BY expires_at LIMIT $1`,
+      [PAGE],
+    );
+    if (rows.length === 0) return [];
+    const lines = await linesOf(
+      sql,
+      rows.map((row) => row.hold_id),
+    );
+    const moved: MovedHold[] = [];
+    for (const row of rows) {
+      const gone = row.remaining_ms <= 0;
+      const taken =
+        gone ||
+        (await holds.import({
+          holdId: row.hold_id,
+          orderId: row.order_id,
+          owner: row.owner,
+          callKey: row.call_key,
+          remainingMs: row.remaining_ms,
+          lines: lines.get(row.hold_id) ?? [],
+          ...(token === undefined ? {} : { token }),
+        }));
+      if (taken) moved.push({ holdId: row.hold_id, callKey: row.call_key });
+    }
+    return moved;
+  }
+
+  return {
+    moveHolds: () => moveHolds(),
+    async check() {
+      const status = await holds.status();
+      openHolds.set({}, status.openHolds);
+      let why: string | undefined;
+      if (status.generation === undefined) why = "no generation";
+      else if (status.runId !== (await holds.runId())) why = "the server was restarted";
+      if (why === undefined) return "sound";
+      try {
+        const result = await rebuild(why);
+        rebuilds.inc({ result });
+        return result;
+      } catch (error) {
+        rebuilds.inc({ result: "failed" });
+        log.warn({ error: errorText(error) }, "the hold store could not be rebuilt; it is tried again");
+        throw error;
+      }
+    },
+  };
+}
+
+/** Writes all SKUs to the mirror, page by page; each only where it is newer than what is there. */
+export async function mirrorAll(
+  sql: Sql,
+  holds: HoldStore,
+  eachPage: () => Promise<unknown>,
+): Promise<number> {
+  let after = "";
+  let count = 0;
+  for (;;) {
+    const page = await readMirrorPage(sql, after, PAGE);
+    if (page.length > 0) await holds.settle([], page);
+    count += page.length;
+    await eachPage();
+    const last = page.at(-1);
+    if (!last || page.length < PAGE) return count;
+    after = last.sku;
+  }
+}
+
+async function linesOf(sql: Sql, holdIds: readonly string[]): Promise<Map<string, Demand[]>> {
+  const rows = await sql.query<{ hold_id: string; sku: string; quantity: number }>(
+    "SELECT hold_id, sku, quantity FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])",
+    [holdIds],
+  );
+  const lines = new Map<string, Demand[]>();
+  for (const { hold_id, sku, quantity } of rows) {
+    const list = lines.get(hold_id) ?? [];
+    list.push({ sku, quantity });
+    lines.set(hold_id, list);
+  }
+  return lines;
+}

@@ -1,0 +1,245 @@
+import { appendEvents } from "../../platform/outbox.ts";
+import type { Tx } from "../../platform/sql.ts";
+import type { Effects } from "./batch.ts";
+import type { Allocation } from "./commands.ts";
+
+/** The SQL schema of this slice. */
+export const SCHEMA = "inventory";
+
+/** A row is not as it was read, or cannot bear the change. */
+export class UnbearableBatch extends Error {}
+
+/** Writes what a batch decided. Throws when a row is not as it was read; the transaction is then to be run again. */
+export async function writeEffects(tx: Tx, effects: Effects): Promise<void> {
+  await writeBalances(tx, effects);
+  await writeMovements(tx, effects);
+  await writeAllocations(tx, effects);
+  await writeHolds(tx, effects);
+  if (effects.answers.length > 0) {
+    await tx.query(
+      `INSERT INTO inventory.command (command_id, body_hash, answer)
+       SELECT k, h, a::JSONB FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS n (k, h, a)
+       ON CONFLICT (command_id) DO NOTHING`,
+      [
+        effects.answers.map((row) => row.key),
+        effects.answers.map((row) => row.bodyHash),
+        effects.answers.map((row) => JSON.stringify(row.answer)),
+      ],
+    );
+  }
+  await writeDue(tx, effects);
+  await appendEvents(tx, SCHEMA, effects.events);
+}
+
+async function writeBalances(tx: Tx, { balances }: Effects): Promise<void> {
+  if (balances.length === 0) return;
+  const fresh = balances.filter((row) => row.isNew);
+  if (fresh.length > 0) {
+    await tx.query(
+      `INSERT INTO inventory.bin (bin_id, aisle, slot, level)
+       SELECT DISTINCT * FROM unnest($1::TEXT[], $2::INT8[], $3::INT8[], $4::INT8[]) AS n (b, a, s, l)
+       ON CONFLICT (bin_id) DO NOTHING`,
+      [
+        fresh.map((row) => row.binId),
+        fresh.map((row) => row.bin.aisle),
+        fresh.map((row) => row.bin.position),
+        fresh.map((row) => row.bin.level),
+      ],
+    );
+    await tx.query(
+      `INSERT INTO inventory.balance (sku, bin_id)
+       SELECT s, b FROM unnest($1::TEXT[], $2::TEXT[]) AS n (s, b) ON CONFLICT (sku, bin_id) DO NOTHING`,
+      [fresh.map((row) => row.sku), fresh.map((row) => row.binId)],
+    );
+  }
+  // Relative and conditional: whatever was read before, a row that cannot bear the change is not changed.
+  const changed = await tx.query<{ sku: string }>(
+    `UPDATE inventory.balance AS b
+     SET on_hand = b.on_hand + d.h, allocated = b.allocated + d.a, damaged = b.damaged + d.x, version = b.version + 1
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::INT8[], $5::INT8[]) AS d (s, n, h, a, x)
+     WHERE b.sku = d.s AND b.bin_id = d.n AND b.on_hand + d.h >= 0 AND b.allocated + d.a >= 0 AND b.damaged + d.x >= 0
+       AND b.allocated + d.a + b.damaged + d.x <= b.on_hand + d.h
+     RETURNING b.sku`,
+    [
+      balances.map((row) => row.sku),
+      balances.map((row) => row.binId),
+      balances.map((row) => row.onHand),
+      balances.map((row) => row.allocated),
+      balances.map((row) => row.damaged),
+    ],
+  );
+  if (changed.length !== balances.length) {
+    throw new UnbearableBatch(
+      `${balances.length - changed.length} of ${balances.length} balance rows cannot bear the batch`,
+    );
+  }
+}
+
+async function writeMovements(tx: Tx, { movements }: Effects): Promise<void> {
+  if (movements.length === 0) return;
+  await tx.query(
+    `INSERT INTO inventory.movement (sku, bin_id, version, ordinal, kind, command_id, hold_id, actor,
+       on_hand_delta, allocated_delta, damaged_delta)
+     SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::INT8[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[],
+       $9::INT8[], $10::INT8[], $11::INT8[])`,
+    [
+      movements.map((row) => row.sku),
+      movements.map((row) => row.binId),
+      movements.map((row) => row.version),
+      movements.map((row) => row.ordinal),
+      movements.map((row) => row.kind),
+      movements.map((row) => row.commandId),
+      movements.map((row) => row.holdId ?? null),
+      movements.map((row) => row.actor ?? null),
+      movements.map((row) => row.onHandDelta),
+      movements.map((row) => row.allocatedDelta),
+      movements.map((row) => row.damagedDelta),
+    ],
+  );
+}
+
+async function writeAllocations(tx: Tx, { allocations }: Effects): Promise<void> {
+  if (allocations.length === 0) return;
+  const added = allocations.filter(({ before }) => !before).map(({ after }) => after);
+  if (added.length > 0) {
+    await tx.query(
+      `INSERT INTO inventory.allocation (hold_id, order_id, state)
+       SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[])`,
+      [added.map((row) => row.holdId), added.map((row) => row.orderId), added.map((row) => row.state)],
+    );
+    await insertLines(tx, added);
+  }
+  const closed = allocations.filter(({ before, after }) => before && before.state !== after.state);
+  if (closed.length > 0) {
+    await tx.query(
+      `UPDATE inventory.allocation SET state = 'released', updated_at = now() WHERE hold_id = ANY($1::TEXT[])`,
+      [closed.map(({ after }) => after.holdId)],
+    );
+  }
+  await moveLines(tx, allocations);
+}
+
+async function insertLines(tx: Tx, added: readonly Allocation[]): Promise<void> {
+  const lines = added.flatMap((row) => row.lines.map((line) => ({ holdId: row.holdId, ...line })));
+  if (lines.length === 0) return;
+  await tx.query(
+    `INSERT INTO inventory.allocation_line (hold_id, sku, bin_id, quantity, picked, shorted, put_back, released)
+     SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::INT8[], $5::INT8[], $6::INT8[], $7::INT8[], $8::INT8[])`,
+    [
+      lines.map((line) => line.holdId),
+      lines.map((line) => line.sku),
+      lines.map((line) => line.binId),
+      lines.map((line) => line.quantity),
+      lines.map((line) => line.picked),
+      lines.map((line) => line.shorted),
+      lines.map((line) => line.putBack),
+      lines.map((line) => line.released),
+    ],
+  );
+}
+
+async function moveLines(tx: Tx, allocations: Effects["allocations"]): Promise<void> {
+  const moved = allocations.flatMap(({ before, after }) =>
+    !before
+      ? []
+      : after.lines.flatMap((line, index) => {
+          const was = before.lines[index];
+          if (!was || was === line) return [];
+          return [
+            {
+              holdId: after.holdId,
+              sku: line.sku,
+              binId: line.binId,
+              picked: line.picked - was.picked,
+              shorted: line.shorted - was.shorted,
+              putBack: line.putBack - was.putBack,
+              released: line.released - was.released,
+            },
+          ];
+        }),
+  );
+  if (moved.length === 0) return;
+  await tx.query(
+    `UPDATE inventory.allocation_line AS l
+     SET picked = l.picked + d.p, shorted = l.shorted + d.s, put_back = l.put_back + d.b, released = l.released + d.r
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::INT8[], $5::INT8[], $6::INT8[], $7::INT8[])
+       AS d (hold_id, sku, bin_id, p, s, b, r)
+     WHERE l.hold_id = d.hold_id AND l.sku = d.sku AND l.bin_id = d.bin_id`,
+    [
+      moved.map((line) => line.holdId),
+      moved.map((line) => line.sku),
+      moved.map((line) => line.binId),
+      moved.map((line) => line.picked),
+      moved.map((line) => line.shorted),
+      moved.map((line) => line.putBack),
+      moved.map((line) => line.released),
+    ],
+  );
+}
+
+async function writeHolds(tx: Tx, { putHolds, removeHolds }: Effects): Promise<void> {
+  const gone = [...removeHolds, ...putHolds.map((hold) => hold.holdId)];
+  if (gone.length === 0) return;
+  await tx.query(`DELETE FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])`, [gone]);
+  await tx.query(`DELETE FROM inventory.hold WHERE hold_id = ANY($1::TEXT[])`, [gone]);
+  if (putHolds.length === 0) return;
+  await tx.query(
+    `INSERT INTO inventory.hold (hold_id, order_id, owner, call_key, created_at, expires_at)
+     SELECT h, o, w, k, to_timestamp(c / 1000), to_timestamp(e / 1000)
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::FLOAT8[], $6::FLOAT8[]) AS n (h, o, w, k, c, e)`,
+    [
+      putHolds.map((hold) => hold.holdId),
+      putHolds.map((hold) => hold.orderId),
+      putHolds.map((hold) => hold.owner),
+      putHolds.map((hold) => hold.callKey),
+      putHolds.map((hold) => hold.createdAtMs),
+      putHolds.map((hold) => hold.expiresAtMs),
+    ],
+  );
+  const lines = putHolds.flatMap((hold) => hold.lines.map((line) => ({ holdId: hold.holdId, ...line })));
+  await tx.query(
+    `INSERT INTO inventory.hold_line (hold_id, sku, quantity)
+     SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[])`,
+    [lines.map((line) => line.holdId), lines.map((line) => line.sku), lines.map((line) => line.quantity)],
+  );
+}
+
+/** Notes for the hold store: written with the change itself, so that no crash can lose them. */
+async function writeDue(tx: Tx, { mirrors, drops, settled }: Effects): Promise<void> {
+  const doneMirrors = settled.flatMap((entry) => entry.mirrors);
+  if (doneMirrors.length > 0) {
+    await tx.query(
+      `DELETE FROM inventory.mirror_due WHERE (sku, version) IN (SELECT * FROM unnest($1::TEXT[], $2::INT8[]))`,
+      [doneMirrors.map((row) => row.sku), doneMirrors.map((row) => row.version)],
+    );
+  }
+  const doneHolds = settled.flatMap((entry) => entry.holdIds);
+  if (doneHolds.length > 0) {
+    await tx.query(`DELETE FROM inventory.drop_due WHERE hold_id = ANY($1::TEXT[])`, [doneHolds]);
+  }
+  const moved = settled.flatMap((entry) => entry.movedHolds);
+  if (moved.length > 0) {
+    // Only the rows that were moved: a hold that was placed anew since then has another call key.
+    const gone = await tx.query<{ hold_id: string }>(
+      `DELETE FROM inventory.hold WHERE (hold_id, call_key) IN (SELECT * FROM unnest($1::TEXT[], $2::TEXT[]))
+       RETURNING hold_id`,
+      [moved.map((row) => row.holdId), moved.map((row) => row.callKey)],
+    );
+    await tx.query("DELETE FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])", [
+      gone.map((row) => row.hold_id),
+    ]);
+  }
+  if (mirrors.length > 0) {
+    await tx.query(
+      `INSERT INTO inventory.mirror_due (sku, version) SELECT * FROM unnest($1::TEXT[], $2::INT8[])
+       ON CONFLICT (sku) DO UPDATE SET version = excluded.version, due_at = now()`,
+      [mirrors.map((row) => row.sku), mirrors.map((row) => row.version)],
+    );
+  }
+  if (drops.length > 0) {
+    await tx.query(
+      `INSERT INTO inventory.drop_due (hold_id) SELECT * FROM unnest($1::TEXT[]) ON CONFLICT (hold_id) DO NOTHING`,
+      [drops],
+    );
+  }
+}

@@ -1,0 +1,97 @@
+import { randomUUID } from "node:crypto";
+import type { Logger } from "../../platform/log.ts";
+import type { Metrics } from "../../platform/metrics.ts";
+import type { Sql } from "../../platform/sql.ts";
+import type { Worker } from "../../platform/workers.ts";
+import type { HoldStore } from "./holds.ts";
+import { type Mirror, readMirrorPage } from "./mirror.ts";
+import type { Rebuilder } from "./rebuild.ts";
+import { reconcilePage } from "./reconcile.ts";
+import type { Writer } from "./writer.ts";
+
+export interface WorkerDeps {
+  readonly sql: Sql;
+  readonly holds: HoldStore;
+  readonly mirror: Mirror;
+  readonly rebuilder: Rebuilder;
+  readonly writer: Writer;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+const SWEEP_BITE = 100;
+const MAX_BITES = 200;
+const RECONCILE_PAGE = 100;
+const PRUNE_LIMIT = 1_000;
+const COMMAND_RETENTION_DAYS = 30;
+
+/** The background work of the slice; every replica runs all of it, and all of it is harmless to run twice. */
+export function createWorkers(deps: WorkerDeps): Worker[] {
+  return [
+    { name: "inventory-watch", intervalMs: 1_000, run: () => watch(deps) },
+    { name: "inventory-mirror", intervalMs: 500, run: () => settleNotes(deps) },
+    { name: "inventory-sweep", intervalMs: 1_000, run: (signal) => sweep(deps, signal) },
+    { name: "inventory-reconcile", intervalMs: 5_000, run: reconciler(deps) },
+    { name: "inventory-prune", intervalMs: 60_000, run: () => prune(deps.sql) },
+  ];
+}
+
+/** Notices a lost hold store, and brings holds that were taken in SQL meanwhile over to it. */
+async function watch({ rebuilder, writer }: WorkerDeps): Promise<void> {
+  const result = await rebuilder.check();
+  if (result !== "sound" && result !== "rebuilt") return;
+  const movedHolds = await rebuilder.moveHolds();
+  if (movedHolds.length === 0) return;
+  await writer.submit({ kind: "settled", id: randomUUID(), mirrors: [], holdIds: [], movedHolds });
+}
+
+/** The one drainer of notes: repeats what is overdue, then deletes what the hold store has taken. */
+async function settleNotes({ mirror, writer }: WorkerDeps): Promise<void> {
+  await mirror.drain();
+  const settled = mirror.takeSettled();
+  if (settled) await writer.submit({ kind: "settled", id: randomUUID(), ...settled, movedHolds: [] });
+}
+
+/** Gives expired holds back, in bites that never block the store for long. */
+async function sweep({ holds, metrics }: WorkerDeps, signal: AbortSignal): Promise<void> {
+  const swept = metrics.counter("inventory_holds_expired_total", "Holds that ended by their time.");
+  for (let bite = 0; bite < MAX_BITES && !signal.aborted; bite++) {
+    const count = await holds.sweep(SWEEP_BITE);
+    if (count) swept.inc({}, count);
+    if ((count ?? 0) < SWEEP_BITE) return;
+  }
+}
+
+/** Walks through all SKUs: compares balances with the ledger, and the mirror with the balances. */
+function reconciler({ sql, holds, log, metrics }: WorkerDeps): Worker["run"] {
+  const drifted = metrics.gauge(
+    "inventory_drifted_bins",
+    "Bins whose balance differs from the ledger, in the last full walk.",
+  );
+  const walked = metrics.counter("inventory_reconciled_skus_total", "SKUs compared with the ledger.");
+  let after = "";
+  let found = 0;
+  return async () => {
+    const { checked, drifts, next } = await reconcilePage(sql, after, RECONCILE_PAGE);
+    walked.inc({}, checked);
+    found += drifts.length;
+    for (const { sku, bin_id: bin, on_hand: onHand, allocated, damaged, open } of drifts.slice(0, 10)) {
+      log.error({ sku, bin, onHand, allocated, damaged, open }, "a balance differs from the ledger");
+    }
+    const page = await readMirrorPage(sql, after, RECONCILE_PAGE);
+    if (page.length > 0) await holds.settle([], page);
+    after = next;
+    if (next !== "") return;
+    drifted.set({}, found);
+    found = 0;
+  };
+}
+
+/** Answers are kept for repetitions that come late, not for ever; the ledger itself is never pruned. */
+async function prune(sql: Sql): Promise<void> {
+  await sql.query(
+    `DELETE FROM inventory.command WHERE command_id IN (
+       SELECT command_id FROM inventory.command
+       WHERE created_at < now() - INTERVAL '${COMMAND_RETENTION_DAYS} days' ORDER BY created_at LIMIT ${PRUNE_LIMIT})`,
+  );
+}
