@@ -36,9 +36,17 @@ type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"
 
 const report = lineReport((line) => process.stderr.write(line));
 
+/** A person who stops the start half-way finds the machine as it was. */
+function abortOnSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => controller.abort());
+  return controller.signal;
+}
+
 async function up(values: Values): Promise<void> {
   const images = (values.image ?? []).map((path) => resolve(path));
-  const cluster = await startCluster({ index: Number(values.index), report, images });
+  const signal = abortOnSignals();
+  const cluster = await startCluster({ index: Number(values.index), report, images, signal });
   process.stdout.write(
     `${cluster.attached ? "already up" : "up"}: export KUBECONFIG=${cluster.kubeconfigPath}\n`,
   );

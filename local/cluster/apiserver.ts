@@ -132,10 +132,11 @@ function handle(dir: string, url: string, api: Api, auditLogPath: string): ApiSe
 }
 
 /** Waits until the API server says that it is ready. */
-export function waitForApi(api: Api, needs: readonly ProcessRecord[]): Promise<void> {
+export function waitForApi(api: Api, needs: readonly ProcessRecord[], signal?: AbortSignal): Promise<void> {
   return waitUntil({
     what: "The API server's start",
     boundMs: READY_BOUND_MS,
+    signal,
     needs,
     check: async () => (await api.call("GET", "/readyz")).status === 200,
   });

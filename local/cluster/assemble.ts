@@ -15,8 +15,8 @@ import {
   schedulerArgv,
   serverAddresses,
 } from "./components.ts";
-import { importArchive, prepareContainerd } from "./containerd.ts";
-import { ClusterError } from "./errors.ts";
+import { archiveIdentity, importArchive, prepareContainerd } from "./containerd.ts";
+import { ClusterError, interrupted } from "./errors.ts";
 import { programImage } from "./images.ts";
 import { API_PORT, type Layout } from "./layout.ts";
 import { checkAddressesFree, connectNamespace, inside, startNamespace } from "./namespace.ts";
@@ -32,6 +32,7 @@ export interface AssembleOptions {
   readonly binaries: Binaries;
   readonly report: Report;
   readonly images: readonly string[];
+  readonly signal?: AbortSignal | undefined;
   readonly pauseImage?: string;
 }
 
@@ -100,7 +101,8 @@ async function start(
   argv: readonly string[],
   env = {},
 ): Promise<ProcessRecord> {
-  const { layout } = assembly.options;
+  const { layout, signal } = assembly.options;
+  if (signal?.aborted) throw interrupted();
   const logPath = join(layout.logsDir, `${name}.log`);
   const words = [...inside(assembly.holder), ...argv];
   const started = await startProcess({ name, argv: words, logPath, joinFiles: assembly.joinFiles, env });
@@ -145,7 +147,7 @@ async function startControlPlane(assembly: Assembly): Promise<Api> {
     await start(assembly, "kube-apiserver", apiServerArgv(plane)),
   ];
   const api = createApi(apiUrl, certsDir);
-  await waitForApi(api, needs);
+  await waitForApi(api, needs, assembly.options.signal);
   await start(assembly, "kube-controller-manager", controllerManagerArgv(plane, 10257));
   await start(assembly, "kube-scheduler", schedulerArgv(plane, 10259));
   return api;
@@ -156,18 +158,20 @@ async function startRuntime(
   sandboxImage: string,
   first: readonly string[],
 ): Promise<void> {
-  const { layout, images } = assembly.options;
+  const { layout, images, signal } = assembly.options;
   const env = { TMPDIR: join(layout.runDir, "tmp") };
   const runtime = await start(assembly, "containerd", prepareContainerd(layout, sandboxImage), env);
   await waitUntil({
     what: "containerd's start",
     boundMs: 60_000,
+    signal,
     needs: [runtime],
     check: async () => existsSync(layout.containerdSocket),
   });
   for (const path of [...first, ...images]) {
+    if (signal?.aborted) throw interrupted();
     await importArchive(layout, path);
-    assembly.imported.push(path);
+    assembly.imported.push(archiveIdentity(path));
   }
 }
 
@@ -179,6 +183,7 @@ async function startNode(assembly: Assembly, api: Api): Promise<void> {
   await waitUntil({
     what: `Node ${layout.nodeName} becoming Ready`,
     boundMs: NODE_BOUND_MS,
+    signal: assembly.options.signal,
     needs: assembly.processes.filter((one) => one.name !== "namespace"),
     check: () => nodeIsReady(api, layout),
   });
@@ -189,6 +194,7 @@ async function startAddons(assembly: Assembly, api: Api, dnsImage: string): Prom
   await waitUntil({
     what: "Cluster DNS becoming available",
     boundMs: DNS_BOUND_MS,
+    signal: assembly.options.signal,
     needs: assembly.processes.filter((one) =>
       ["kubelet", "containerd", "kube-controller-manager"].includes(one.name),
     ),

@@ -90,11 +90,11 @@ function kubernetesVersions(versionOf: (module: string) => string): Record<strin
  * Builds what is not built yet, and returns the paths. A build is kept under a hash of its sources and of the Go
  * version, so the same sources are built once per machine.
  */
-export async function ensureBinaries(report: Report): Promise<Binaries> {
-  const version = await goVersion();
-  const kubernetes = await ensureModule(KUBERNETES, version, report);
-  const coredns = await ensureModule(COREDNS, version, report);
-  const pause = await ensureModule(PAUSE, version, report);
+export async function ensureBinaries(report: Report, signal?: AbortSignal): Promise<Binaries> {
+  const context = { report, signal, goVersion: await goVersion() };
+  const kubernetes = await ensureModule(KUBERNETES, context);
+  const coredns = await ensureModule(COREDNS, context);
+  const pause = await ensureModule(PAUSE, context);
   return {
     kubernetes: join(kubernetes, "kubernetes"),
     coredns: join(coredns, "coredns"),
@@ -106,7 +106,14 @@ export async function ensureBinaries(report: Report): Promise<Binaries> {
 
 /** Builds the program that the tests of the cluster run in pods. @returns its path */
 export async function ensureProbe(report: Report): Promise<string> {
-  return join(await ensureModule(PROBE, await goVersion(), report), "probe");
+  const context = { report, signal: undefined, goVersion: await goVersion() };
+  return join(await ensureModule(PROBE, context), "probe");
+}
+
+interface BuildContext {
+  readonly report: Report;
+  readonly signal: AbortSignal | undefined;
+  readonly goVersion: string;
 }
 
 async function goVersion(): Promise<string> {
@@ -122,14 +129,17 @@ async function goVersion(): Promise<string> {
   return result.stdout.trim();
 }
 
-async function ensureModule(module: GoModule, version: string, report: Report): Promise<string> {
+async function ensureModule(module: GoModule, context: BuildContext): Promise<string> {
   const source = fileURLToPath(new URL(`../go/${module.name}`, import.meta.url));
   const bin = join(cacheDir(), "bin");
-  const target = join(bin, `${module.name}-${sourceHash(source, version, linkerFlags(module, source))}`);
+  const target = join(
+    bin,
+    `${module.name}-${sourceHash(source, context.goVersion, linkerFlags(module, source))}`,
+  );
   if (isComplete(target, module)) return touched(target);
   return withLock(join(bin, `${module.name}.lock`), `building ${module.name}`, BUILD_BOUND_MS, async () => {
     if (isComplete(target, module)) return touched(target);
-    await report.step(module.title, module.why, () => build(module, source, target, report));
+    await context.report.step(module.title, module.why, () => build(module, source, target, context));
     prune(bin, module.name);
     return target;
   });
@@ -163,7 +173,7 @@ function touched(target: string): string {
   return target;
 }
 
-async function build(module: GoModule, source: string, target: string, report: Report): Promise<void> {
+async function build(module: GoModule, source: string, target: string, context: BuildContext): Promise<void> {
   const partial = `${target}.partial`;
   rmSync(partial, { recursive: true, force: true });
   rmSync(target, { recursive: true, force: true });
@@ -176,7 +186,8 @@ async function build(module: GoModule, source: string, target: string, report: R
       cwd: source,
       env,
       timeoutMs: BUILD_BOUND_MS,
-      onStderr: packageCounter(module.name, report),
+      onStderr: packageCounter(module.name, context.report),
+      ...(context.signal === undefined ? {} : { signal: context.signal }),
     },
   );
   if (result.exitCode !== 0) {

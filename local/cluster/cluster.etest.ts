@@ -1,3 +1,7 @@
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { startComponent, stopComponent } from "./component.ts";
@@ -60,6 +64,20 @@ describe("a workload in the local cluster", () => {
     });
     const refusal = await ask(cluster, "/fetch?url=https://kubernetes.default.svc/version").catch(String);
     expect(refusal).toContain("certificate signed by unknown authority");
+  });
+
+  it("reaches the machine, under the address of the node, and is answered over the same link", async () => {
+    const server = createServer((request, response) => response.end(request.socket.remoteAddress));
+    server.listen(0, cluster.hostAddress);
+    await once(server, "listening");
+    try {
+      const { port } = server.address() as AddressInfo;
+      expect(await ask(cluster, `/fetch?url=http://${cluster.hostAddress}:${port}/`)).toBe(
+        cluster.nodeAddress,
+      );
+    } finally {
+      server.close();
+    }
   });
 
   it("can not reach anything outside", async () => {
@@ -139,7 +157,6 @@ describe("the cluster itself", () => {
   });
 
   it("removes the folder of a volume with its claim", async () => {
-    const { readdirSync } = await import("node:fs");
     expect(readdirSync(layoutOf(INDEX).volumesDir)).toHaveLength(1);
     await kubectl(cluster, ["delete", "namespace", PROBE_NAMESPACE, "--timeout=60s"]);
     await eventually(async () => expect(readdirSync(layoutOf(INDEX).volumesDir)).toHaveLength(0));

@@ -1,7 +1,7 @@
 import { createApi } from "./api.ts";
 import { assembleCluster } from "./assemble.ts";
 import { type Binaries, ensureBinaries } from "./binaries.ts";
-import { importArchive } from "./containerd.ts";
+import { archiveIdentity, importArchive } from "./containerd.ts";
 import { lockPath, removeCluster, stopCluster } from "./down.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { withLock } from "./lock.ts";
@@ -16,6 +16,8 @@ export interface ClusterOptions {
   readonly report: Report;
   /** Image archives (docker-archive files) that pods of this cluster use. */
   readonly images?: readonly string[];
+  /** Ends the start when it is aborted, and removes what was started by then. */
+  readonly signal?: AbortSignal;
   /** Image of a pod's sandbox, when it is among `images`; else an own one is made. */
   readonly pauseImage?: string;
 }
@@ -43,7 +45,7 @@ const LOCK_BOUND_MS = 10 * 60_000;
 /** Starts the cluster of an index, or attaches to it when it is up and healthy. What a broken run left is removed. */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const layout = layoutOf(options.index);
-  const binaries = await ensureBinaries(options.report);
+  const binaries = await ensureBinaries(options.report, options.signal);
   return withLock(lockPath(layout), `cluster ${options.index}`, LOCK_BOUND_MS, async () => {
     const attached = await isHealthy(layout, binaries);
     if (!attached) await startAnew(layout, binaries, options);
@@ -60,7 +62,7 @@ async function startAnew(layout: Layout, binaries: Binaries, options: ClusterOpt
   await removeCluster(layout);
   try {
     await assembleCluster({
-      ...{ layout, binaries, report, images: options.images ?? [] },
+      ...{ layout, binaries, report, images: options.images ?? [], signal: options.signal },
       ...(options.pauseImage === undefined ? {} : { pauseImage: options.pauseImage }),
     });
   } catch (error) {
@@ -97,12 +99,12 @@ function handle(layout: Layout, binaries: Binaries, attached: boolean): Cluster 
     auditLogPath: layout.auditLogPath,
     attached,
     async importImage(path) {
-      const before = readState(layout.stateFile);
-      if (before?.images.includes(path)) return;
+      const archive = archiveIdentity(path);
+      if (readState(layout.stateFile)?.images.includes(archive)) return;
       await importArchive(layout, path);
       const state = readState(layout.stateFile);
-      if (state !== undefined)
-        writeState(layout.stateFile, { ...state, images: [...new Set([...state.images, path])] });
+      if (state === undefined) return;
+      writeState(layout.stateFile, { ...state, images: [...new Set([...state.images, archive])] });
     },
     stop: () => stopCluster(layout.index),
   };

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { ClusterError } from "./errors.ts";
+import { ClusterError, interrupted } from "./errors.ts";
 
 /** What a finished command left. */
 export interface CommandResult {
@@ -13,6 +13,8 @@ export interface CommandOptions {
   readonly input?: string;
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** Ends the command when it is aborted. */
+  readonly signal?: AbortSignal;
   /** Called with each chunk of standard error, for commands that take minutes. */
   readonly onStderr?: (chunk: string) => void;
 }
@@ -31,6 +33,7 @@ export function tryRun(argv: readonly string[], options: CommandOptions = {}): P
       killSignal: "SIGKILL",
       ...(options.env === undefined ? {} : { env: options.env }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     let stdout = "";
     let stderr = "";
@@ -42,6 +45,7 @@ export function tryRun(argv: readonly string[], options: CommandOptions = {}): P
       options.onStderr?.(chunk.toString());
     });
     child.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.name === "AbortError") return reject(interrupted());
       if (error.code !== "ENOENT") return reject(error);
       reject(
         new ClusterError(

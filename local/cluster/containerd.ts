@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./command.ts";
 import { type Layout, POD_RANGE } from "./layout.ts";
@@ -72,6 +72,12 @@ export function prepareContainerd(layout: Layout, sandboxImage: string): string[
 /** The words of containerd's own command line client, in the namespace in which the kubelet looks for images. */
 export function ctr(layout: Layout): string[] {
   return ["ctr", "--address", layout.containerdSocket, "--namespace", "k8s.io"];
+}
+
+/** Tells an archive from another one that was written to the same path since. */
+export function archiveIdentity(path: string): string {
+  const { mtimeMs, size } = statSync(path);
+  return `${path} ${size} ${Math.trunc(mtimeMs)}`;
 }
 
 /** Loads an image archive (docker-archive) into the cluster. */

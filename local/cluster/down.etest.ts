@@ -68,6 +68,27 @@ it("finds and removes what a start that was killed has left", async () => {
   await stopCluster(INDEX);
 });
 
+it("removes what it had started when it is interrupted", async () => {
+  const before = await machineTraces(INDEX);
+  const child = spawn(process.execPath, [main, "up", "--index", String(INDEX)], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let words = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    words += chunk.toString();
+  });
+  const ended = once(child, "close");
+  await eventually(async () => {
+    const names = (readState(layoutOf(INDEX).stateFile)?.processes ?? []).map((record) => record.name);
+    expect(names).toContain("containerd");
+  });
+  child.kill("SIGTERM");
+  expect((await ended)[0]).toBe(1);
+  expect(words).toContain("Interrupted");
+  await stopCluster(INDEX);
+  await eventually(async () => expect(await machineTraces(INDEX)).toEqual(before));
+});
+
 it("says in one sentence who has the address, and leaves that alone", async () => {
   const { hostDevice, nodeAddress } = layoutOf(INDEX);
   await run(["ip", "link", "add", "other0", "type", "bridge"]);

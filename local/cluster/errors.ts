@@ -6,6 +6,7 @@ export type ClusterErrorCode =
   | "build-failed"
   | "command-failed"
   | "component-exited"
+  | "interrupted"
   | "not-ready"
   | "not-running"
   | "not-removed"
@@ -29,4 +30,9 @@ export class ClusterError extends Error {
 /** The part of a thrown value that a person can read. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The failure of whatever was running when a person or a deadline said stop. */
+export function interrupted(): ClusterError {
+  return new ClusterError("interrupted", "Interrupted: what had been started is removed again.");
 }

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { run, tryRun } from "./command.ts";
 import { ClusterError } from "./errors.ts";
-import { type Layout, SERVICE_RANGE } from "./layout.ts";
+import { type Layout, POD_RANGE, SERVICE_RANGE } from "./layout.ts";
 import { type ProcessRecord, startProcess } from "./process.ts";
 import { waitUntil } from "./wait.ts";
 
@@ -86,6 +86,9 @@ export async function connectNamespace(layout: Layout, holder: ProcessRecord): P
   await run([...enter, "ip", "address", "add", `${nodeAddress}/30`, "dev", "eth0"]);
   await run([...enter, "ip", "link", "set", "eth0", "up"]);
   await run([...enter, "ip", "route", "replace", SERVICE_RANGE, "dev", "svc0", "src", nodeAddress]);
+  // The machine has no route back to a pod: its answer would leave by the default route.
+  const fromPods = ["--source", POD_RANGE, "--out-interface", "eth0"];
+  await run([...enter, "iptables", "-t", "nat", "-A", "POSTROUTING", ...fromPods, "-j", "MASQUERADE"]);
 }
 
 interface AddressLine {

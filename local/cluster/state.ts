@@ -10,7 +10,7 @@ export interface ClusterState {
   readonly kubernetes: string;
   readonly apiUrl: string;
   readonly processes: readonly ProcessRecord[];
-  /** Image archives that were imported. */
+  /** Identities of the image archives that were imported. */
   readonly images: readonly string[];
 }
 

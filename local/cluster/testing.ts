@@ -148,7 +148,8 @@ export async function machineTraces(index: number): Promise<Record<string, strin
 function processesOf(folder: string, cgroup: string): string[] {
   return readdirSync("/proc").filter((pid) => {
     // One that has ended and waits to be collected by process 1 is no longer running.
-    if (!/^\d+$/.test(pid) || Number(pid) === process.pid || startTicksOf(Number(pid)) === undefined) return false;
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid || startTicksOf(Number(pid)) === undefined)
+      return false;
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
       const groups = readFileSync(`/proc/${pid}/cgroup`, "utf8");

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ClusterError, messageOf } from "./errors.ts";
+import { ClusterError, interrupted, messageOf } from "./errors.ts";
 import { isAlive, type ProcessRecord, tail } from "./process.ts";
 
 export interface WaitOptions {
@@ -8,6 +8,8 @@ export interface WaitOptions {
   readonly boundMs: number;
   readonly everyMs?: number;
   /** Processes without which it can not happen: the wait ends as soon as one of them has ended. */
+  /** Ends the wait when it is aborted. */
+  readonly signal?: AbortSignal | undefined;
   readonly needs?: readonly ProcessRecord[];
   /** True when it has happened; a thrown error counts as "not yet" and is told at the end. */
   readonly check: () => Promise<boolean>;
@@ -18,6 +20,7 @@ export async function waitUntil(options: WaitOptions): Promise<void> {
   const deadline = performance.now() + options.boundMs;
   let last = "";
   for (;;) {
+    if (options.signal?.aborted) throw interrupted();
     for (const record of options.needs ?? []) {
       if (!isAlive(record)) {
         throw new ClusterError(
