@@ -46,6 +46,8 @@ export const ANNOTATIONS = {
   acknowledgeDataLoss: `${GROUP}/acknowledge-data-loss`,
   /** On a retained namespace: the last epoch of the center that left it. */
   epoch: `${GROUP}/epoch`,
+  /** On workloads: hash of the desired spec, so that a rollout of an older one is not taken for done. */
+  revision: `${GROUP}/revision`,
   /** On pod templates: hash of the Secrets that the pods read. */
   configChecksum: `${GROUP}/config-checksum`,
   /** On every object: hash of what was desired when it was last applied. */

@@ -20,7 +20,7 @@ export const settingsSchema = z
     PSP_NAMESPACE: z.string().min(1).optional(),
     GATEWAY_NAMESPACE: z.string().min(1).optional(),
     OTEL_EXPORTER_OTLP_ENDPOINT: z.url().optional(),
-    LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace"]).default("info"),
+    LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
     PORT: z.coerce.number().int().min(1).max(65_535).default(8085),
     BIND_HOST: z.string().default("0.0.0.0"),
     WORKERS: z.coerce.number().int().min(1).max(64).default(8),

@@ -1,5 +1,5 @@
-import type { FulfillmentCenterSpec } from "../api/fulfillment-center.ts";
-import { LABELS, MANAGER } from "../api/names.ts";
+import type { FulfillmentCenter, FulfillmentCenterSpec } from "../api/fulfillment-center.ts";
+import { cellNamespace, LABELS, MANAGER } from "../api/names.ts";
 import type { OperatorSettings } from "../api/settings.ts";
 
 /** Everything a builder may depend on. The same value always builds the same objects. */
@@ -11,6 +11,12 @@ export interface Cell {
   readonly settings: OperatorSettings;
   /** Number that every write of this cell carries. */
   readonly epoch: number;
+}
+
+/** The cell as builders see it. */
+export function cellOf(fc: FulfillmentCenter, settings: OperatorSettings, epoch: number): Cell {
+  const { name, uid = "" } = fc.metadata;
+  return { name, uid, namespace: cellNamespace(name), spec: fc.spec, settings, epoch };
 }
 
 /** Image that runs the slices and the Jobs. */

@@ -4,6 +4,8 @@ import { provisionEnvironment } from "./environment.ts";
 import { hashOf } from "./hash.ts";
 import { buildPodTemplate, type EnvVar } from "./pod.ts";
 
+/** How long a deletion waits for Kafka before it goes on and names what is left there. */
+export const REMOVAL_BOUND_SECONDS = 600;
 const RESOURCES = { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: "256Mi" } };
 
 /**
@@ -21,7 +23,10 @@ export function buildFenceJob(cell: Cell, fencedEpoch: number): KubeObject {
 
 /** Removes the cell's topics; the last thing that runs in a cell that is deleted. */
 export function buildRemoveJob(cell: Cell): KubeObject {
-  return job(cell, "remove", ["provision", "--remove"], provisionEnvironment(cell));
+  return job(cell, "remove", ["provision", "--remove"], provisionEnvironment(cell), {
+    backoffLimit: 20,
+    activeDeadlineSeconds: REMOVAL_BOUND_SECONDS,
+  });
 }
 
 /** Hash of what the provision Job is made from: the part of its name after "provision-". */
@@ -29,10 +34,15 @@ export function provisionHash(provisionJob: KubeObject): string {
   return provisionJob.metadata.name.slice("provision-".length);
 }
 
-function job(cell: Cell, purpose: string, command: readonly string[], env: readonly EnvVar[]): KubeObject {
+function job(
+  cell: Cell,
+  purpose: string,
+  command: readonly string[],
+  env: readonly EnvVar[],
+  bounds = { backoffLimit: 3, activeDeadlineSeconds: 600 },
+): KubeObject {
   const spec = {
-    backoffLimit: 3,
-    activeDeadlineSeconds: 600,
+    ...bounds,
     template: buildPodTemplate(cell, {
       // One policy lets all Jobs reach the database and Kafka.
       component: "provision",

@@ -1,0 +1,254 @@
+import type { KubeObject } from "../platform/kube/objects.ts";
+import { hasFinalizer, isDeleting } from "../platform/kube/objects.ts";
+import { type FulfillmentCenter, specSchema } from "./api/fulfillment-center.ts";
+import { ANNOTATIONS, FINALIZER } from "./api/names.ts";
+import type { OperatorSettings } from "./api/settings.ts";
+import { buildServiceAccounts } from "./build/accounts.ts";
+import { buildCache } from "./build/cache.ts";
+import { type Cell, cellOf } from "./build/cell.ts";
+import { buildDatabase } from "./build/database.ts";
+import { buildDisruptionBudgets } from "./build/disruption.ts";
+import { hashOf } from "./build/hash.ts";
+import { buildFenceJob, buildProvisionJob, provisionHash } from "./build/jobs.ts";
+import { buildLimitRange, buildNamespace } from "./build/namespace.ts";
+import { buildNetworkPolicies } from "./build/network.ts";
+import { buildQuota } from "./build/quota.ts";
+import { buildSecrets } from "./build/secrets.ts";
+import { buildSliceDeployments, buildSliceServices } from "./build/slices.ts";
+import { decideEpochs, type Epochs } from "./epoch.ts";
+import type { Situation } from "./facts.ts";
+import { planDeletion } from "./finalize.ts";
+import { holdsOf } from "./hold.ts";
+import { find, identity, type Observed, secretData } from "./observed.ts";
+import { lostNamespace, namespaceReplaced, type Ownership, ownershipOf } from "./ownership.ts";
+import type { Plan } from "./plan.ts";
+import { supersededObjects } from "./prune.ts";
+import { statusOf } from "./status.ts";
+import { growVolumes } from "./volumes.ts";
+import { type JobOutcome, jobOutcome, rolloutOf } from "./workloads.ts";
+
+/** A provision Job that failed for a reason that may pass is made again after this long. */
+const RETRY_FAILED_JOB_MS = 20_000;
+
+/**
+ * Decides what a center's cell should be. Pure: `nowMs` and `random` (a fresh secret word) are arguments, and the
+ * same arguments give the same plan.
+ */
+export function desired(
+  center: FulfillmentCenter,
+  observed: Observed,
+  settings: OperatorSettings,
+  nowMs: number,
+  random: () => string,
+): Plan {
+  const parsed = specSchema.safeParse(center.spec);
+  const fc: FulfillmentCenter = parsed.success ? { ...center, spec: parsed.data } : center;
+  const ownership = ownershipOf(fc, observed);
+  if (isDeleting(fc)) return planDeletion(fc, observed, settings, nowMs);
+  const lost = lostNamespace(fc, observed);
+  const idle = (situation: Situation, finalizer: Plan["finalizer"] = "keep"): Plan => ({
+    objects: [],
+    prune: [],
+    finalizer,
+    notices: [],
+    status: statusOf(fc, observed, situation, nowMs),
+  });
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return idle({
+      kind: "invalid",
+      message: `${issue?.path.join(".") ?? "spec"}: ${issue?.message ?? "not valid"}`,
+    });
+  }
+  const blocked: Situation = { kind: "blocked", ownership, lostNamespace: lost };
+  if (ownership.kind === "taken" || ownership.kind === "terminating") return idle(blocked);
+  if (!hasFinalizer(fc, FINALIZER)) return idle({ ...blocked, ownership: { kind: "absent" } }, "add");
+  if (fc.spec.paused) return idle({ kind: "paused" });
+  return planCell(fc, observed, { ownership, lost }, { settings, nowMs, random });
+}
+
+interface Givens {
+  readonly settings: OperatorSettings;
+  readonly nowMs: number;
+  readonly random: () => string;
+}
+
+function planCell(
+  fc: FulfillmentCenter,
+  observed: Observed,
+  owned: { readonly ownership: Ownership; readonly lost: string | undefined },
+  givens: Givens,
+): Plan {
+  const { settings, nowMs } = givens;
+  const startOver = namespaceReplaced(fc, observed) && owned.ownership.kind !== "adopting";
+  const leaseEpoch = startOver ? undefined : leaseEpochSeen(fc, observed, settings);
+  const epochs = decideEpochs(fc, observed, { leaseEpoch, startOver }, nowMs);
+  const cell = cellOf(fc, settings, epochs.epoch);
+  const parts = partsOf(cell, epochs, observed, givens.random);
+  const provision = outcomeOf(parts.provisionJob, observed);
+  const hash = provisionHash(parts.provisionJob);
+  const provisioned =
+    !epochs.issued && (provision.kind === "succeeded" || fc.status?.provisionedHash === hash);
+
+  const retry = failedJobs(observed, nowMs);
+  const holds = holdsOf(observed.objects, nowMs);
+  const skipped = new Set([...holds.held, ...retry.due.map(identity)]);
+  const steps = [
+    ...parts.base,
+    ...lateObjects(parts, epochs, { provisioned, databaseUp: isDatabaseUp(cell, observed) }),
+  ];
+  const superseded = supersededObjects(observed, {
+    wanted: [...parts.base, parts.provisionJob, ...parts.fenceJobs, ...parts.deployments],
+    rolledOut: provisioned && parts.deployments.every((one) => isRolledOut(one, observed)),
+  });
+  const [fenceJob] = parts.fenceJobs;
+  const facts = {
+    cell,
+    epochs,
+    base: parts.base,
+    deployments: parts.deployments,
+    provisionJob: parts.provisionJob.metadata.name,
+    provision,
+    provisionedHash: provisioned ? hash : undefined,
+    fence: fenceJob === undefined ? undefined : outcomeOf(fenceJob, observed),
+    held: [...holds.held].sort(),
+  };
+  const holdLeftMs = holds.nextExpiryMs === undefined ? undefined : holds.nextExpiryMs - nowMs;
+  const requeueAfterMs = earliest([holdLeftMs, retry.nextMs]);
+  return {
+    objects: growVolumes(steps, observed).filter((object) => !skipped.has(identity(object))),
+    prune: [...superseded, ...retry.due].filter((object) => !holds.held.has(identity(object))),
+    status: statusOf(fc, observed, { kind: "building", facts, lostNamespace: owned.lost }, nowMs),
+    finalizer: "keep",
+    ...(requeueAfterMs === undefined ? {} : { requeueAfterMs }),
+    notices: holds.ignored.map(({ object, note }) => ({
+      key: `${identity(object)} ${object.metadata.annotations?.[ANNOTATIONS.heldUntil]}`,
+      type: "Warning" as const,
+      reason: "HoldIgnored",
+      action: "Reconcile",
+      note,
+    })),
+  };
+}
+
+interface Parts {
+  /** Everything that may exist before the schema does. */
+  readonly base: readonly KubeObject[];
+  readonly provisionJob: KubeObject;
+  /** One while the center is fenced, else none. */
+  readonly fenceJobs: readonly KubeObject[];
+  readonly deployments: readonly KubeObject[];
+}
+
+function partsOf(cell: Cell, epochs: Epochs, observed: Observed, random: () => string): Parts {
+  const base = buildBase(cell, observed, random);
+  const { fencedEpoch } = epochs;
+  return {
+    base,
+    provisionJob: buildProvisionJob(cell),
+    fenceJobs: fencedEpoch === undefined ? [] : [buildFenceJob(cell, fencedEpoch)],
+    deployments: buildSliceDeployments(cell, configChecksum(base)).map(withRevision),
+  };
+}
+
+/** What waits for the database or its schema, as far as its turn has come. */
+function lateObjects(
+  parts: Parts,
+  epochs: Epochs,
+  reached: { readonly provisioned: boolean; readonly databaseUp: boolean },
+): KubeObject[] {
+  // A number that is not in the status yet could be issued anew after a crash: nothing is built with it before.
+  if (epochs.issued) return [];
+  return [
+    ...(reached.provisioned || reached.databaseUp ? [parts.provisionJob] : []),
+    ...(reached.databaseUp ? parts.fenceJobs : []),
+    ...(reached.provisioned ? parts.deployments : []),
+  ];
+}
+
+function outcomeOf(job: KubeObject, observed: Observed): JobOutcome {
+  return jobOutcome(find(observed, "Job", job.metadata.name), observed.pods);
+}
+
+/** Everything that may exist before the schema does; the namespace first, the quota before any pod. */
+function buildBase(cell: Cell, observed: Observed, random: () => string): KubeObject[] {
+  const stores = [...buildDatabase(cell), ...buildCache(cell)].map(withRevision);
+  const workloads = [...stores, buildProvisionJob(cell), ...buildSliceDeployments(cell, "")];
+  return [
+    buildNamespace(cell),
+    buildQuota(cell, workloads),
+    buildLimitRange(cell),
+    ...buildNetworkPolicies(cell),
+    ...buildServiceAccounts(cell),
+    ...buildSecrets(cell, {
+      existing: secretData(observed.objects),
+      cellKey: observed.cellKey,
+      gatewayKeys: observed.gatewayKeys,
+      random,
+    }),
+    ...stores,
+    ...buildSliceServices(cell),
+    ...buildDisruptionBudgets(cell),
+  ];
+}
+
+function withRevision(object: KubeObject): KubeObject {
+  if (object.kind !== "Deployment" && object.kind !== "StatefulSet") return object;
+  const spec = object.spec as Record<string, unknown>;
+  const { volumeClaimTemplates: _fixed, ...changeable } = spec;
+  const annotations = { ...object.metadata.annotations, [ANNOTATIONS.revision]: hashOf(changeable) };
+  return { ...object, metadata: { ...object.metadata, annotations } };
+}
+
+function configChecksum(base: readonly KubeObject[]): string {
+  return hashOf(base.filter(({ kind }) => kind === "Secret").map((secret) => secret.data));
+}
+
+function isRolledOut(deployment: KubeObject, observed: Observed): boolean {
+  const revision = deployment.metadata.annotations?.[ANNOTATIONS.revision];
+  return rolloutOf(find(observed, "Deployment", deployment.metadata.name), revision).complete;
+}
+
+function isDatabaseUp(cell: Cell, observed: Observed): boolean {
+  if (cell.spec.database.external !== undefined) return observed.namespace !== undefined;
+  const live = rolloutOf(find(observed, "StatefulSet", "database"));
+  return live.replicas > 0 && live.ready >= live.replicas;
+}
+
+/** The number that the current epoch's provision Job found in the lease row, when it said so. */
+function leaseEpochSeen(
+  fc: FulfillmentCenter,
+  observed: Observed,
+  settings: OperatorSettings,
+): number | undefined {
+  const epoch = fc.status?.epoch;
+  if (epoch === undefined) return undefined;
+  const job = buildProvisionJob(cellOf(fc, settings, epoch));
+  const outcome = outcomeOf(job, observed);
+  if (outcome.kind === "succeeded" || outcome.kind === "failed") return outcome.result?.epoch;
+  return undefined;
+}
+
+/** Failed Jobs whose turn it is to be made again, and when the next one's comes. A failed migration waits for a person. */
+function failedJobs(observed: Observed, nowMs: number): { due: KubeObject[]; nextMs: number | undefined } {
+  const due: KubeObject[] = [];
+  let nextMs: number | undefined;
+  for (const job of observed.objects) {
+    if (job.kind !== "Job") continue;
+    const outcome = jobOutcome(job, observed.pods);
+    if (outcome.kind !== "failed" || isFinal(outcome.result)) continue;
+    const leftMs = outcome.failedAtMs + RETRY_FAILED_JOB_MS - nowMs;
+    if (leftMs <= 0) due.push(job);
+    else nextMs = Math.min(nextMs ?? leftMs, leftMs);
+  }
+  return { due, nextMs };
+}
+
+function isFinal(result: { ok: boolean; reason?: string } | undefined): boolean {
+  return result?.ok === false && result.reason === "MigrationFailed";
+}
+
+function earliest(times: readonly (number | undefined)[]): number | undefined {
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : Math.max(1, Math.min(...known));
+}

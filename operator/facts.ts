@@ -1,0 +1,35 @@
+import type { KubeObject } from "../platform/kube/objects.ts";
+import type { Cell } from "./build/cell.ts";
+import type { Epochs } from "./epoch.ts";
+import type { Ownership } from "./ownership.ts";
+import type { JobOutcome } from "./workloads.ts";
+
+/** What a pass that builds the cell has decided; status.ts words it. */
+export interface Facts {
+  readonly cell: Cell;
+  readonly epochs: Epochs;
+  /** Desired objects up to the database's schema. */
+  readonly base: readonly KubeObject[];
+  readonly deployments: readonly KubeObject[];
+  readonly provisionJob: string;
+  readonly provision: JobOutcome;
+  /** Set once schema and topics are as the desired cell needs them. */
+  readonly provisionedHash: string | undefined;
+  /** The Job that shuts the writers out; absent unless the center is fenced. */
+  readonly fence: JobOutcome | undefined;
+  /** Identities of held objects, sorted. */
+  readonly held: readonly string[];
+}
+
+/** How a pass went: it builds the cell, or there is one reason why it may not. */
+export type Situation =
+  | { readonly kind: "building"; readonly facts: Facts; readonly lostNamespace: string | undefined }
+  | { readonly kind: "blocked"; readonly ownership: Ownership; readonly lostNamespace: string | undefined }
+  | { readonly kind: "invalid"; readonly message: string }
+  | { readonly kind: "paused" }
+  | {
+      readonly kind: "deleting";
+      readonly reason: string;
+      readonly message: string;
+      readonly stalled: boolean;
+    };

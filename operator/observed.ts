@@ -1,0 +1,45 @@
+import type { KubeObject } from "../platform/kube/objects.ts";
+import type { RoutingTable } from "./api/routing-table.ts";
+import type { KeyPair } from "./build/secrets.ts";
+
+/** Everything about one center that the cluster holds, read once at the start of a pass. */
+export interface Observed {
+  readonly namespace: KubeObject | undefined;
+  /** Our objects inside the cell's namespace, without pods, claims and the namespace itself. */
+  readonly objects: readonly KubeObject[];
+  readonly pods: readonly KubeObject[];
+  readonly claims: readonly KubeObject[];
+  /** The table of the center's region. */
+  readonly table: RoutingTable | undefined;
+  /** The cell's key: from its Secret, else made a moment ago and not written yet. */
+  readonly cellKey: KeyPair;
+  /** Public keys of the region's gateways. */
+  readonly gatewayKeys: readonly Record<string, unknown>[];
+}
+
+/** Finds one of our objects by kind and name. */
+export function find(
+  observed: Pick<Observed, "objects">,
+  kind: string,
+  name: string,
+): KubeObject | undefined {
+  return observed.objects.find((object) => object.kind === kind && object.metadata.name === name);
+}
+
+/** Identity of an object inside one cell. */
+export function identity(object: KubeObject): string {
+  return `${object.kind}/${object.metadata.name}`;
+}
+
+/** Decoded data of the observed Secrets by name and key. */
+export function secretData(objects: readonly KubeObject[]): Record<string, Record<string, string>> {
+  const result: Record<string, Record<string, string>> = {};
+  for (const object of objects) {
+    if (object.kind !== "Secret") continue;
+    const data = (object.data ?? {}) as Record<string, string>;
+    result[object.metadata.name] = Object.fromEntries(
+      Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")]),
+    );
+  }
+  return result;
+}

@@ -1,0 +1,184 @@
+import type { KubeObject } from "../platform/kube/objects.ts";
+import { ANNOTATIONS } from "./api/names.ts";
+import { COCKROACH_CERTIFICATES } from "./build/cockroach.ts";
+import { done, type StepState, stalled, unknown, waiting } from "./errors.ts";
+import type { Facts } from "./facts.ts";
+import { find, identity, type Observed } from "./observed.ts";
+import { blockersOf, rolloutFailure, rolloutOf } from "./workloads.ts";
+
+/** State of each step towards a serving cell, by condition type. */
+export interface Steps {
+  readonly Provisioned: StepState;
+  readonly DatabaseReady: StepState;
+  readonly SchemaMigrated: StepState;
+  readonly CacheReady: StepState;
+  readonly TopicsReady: StepState;
+  readonly ServicesReady: StepState;
+  readonly Isolated: StepState;
+}
+
+/** Reads the steps of a cell off the objects that exist. */
+export function stepsOf(facts: Facts, observed: Observed): Steps {
+  return {
+    Provisioned: provisioned(facts, observed),
+    DatabaseReady: databaseReady(facts, observed),
+    SchemaMigrated: schemaMigrated(facts),
+    CacheReady: storeReady("cache", "cache", facts, observed),
+    TopicsReady: topicsReady(facts),
+    ServicesReady: servicesReady(facts, observed),
+    Isolated: isolated(facts),
+  };
+}
+
+function provisioned(facts: Facts, observed: Observed): StepState {
+  const present = new Set(observed.objects.map(identity));
+  const missing = facts.base.filter(
+    (object) => object.kind !== "Namespace" && !present.has(identity(object)),
+  );
+  if (observed.namespace !== undefined && missing.length === 0)
+    return done(
+      "Provisioned",
+      `Namespace ${facts.cell.namespace} and its quota, policies, identities and Secrets exist.`,
+    );
+  return waiting("Creating", `Making the objects of namespace ${facts.cell.namespace}; no action needed.`);
+}
+
+function databaseReady(facts: Facts, observed: Observed): StepState {
+  const { external, engine } = facts.cell.spec.database;
+  if (external !== undefined)
+    return done(
+      "External",
+      `The database at ${external.host} is run by somebody else; its Job tells whether it can be reached.`,
+    );
+  const state = storeReady("database", "database", facts, observed);
+  if (state.kind !== "waiting" || engine !== "CockroachDB") return state;
+  return waiting(
+    state.reason,
+    `${state.message} CockroachDB needs the Secret ${COCKROACH_CERTIFICATES} in namespace ${facts.cell.namespace}.`,
+  );
+}
+
+function storeReady(name: string, what: string, facts: Facts, observed: Observed): StepState {
+  const desired = facts.base.find(({ kind, metadata }) => kind === "StatefulSet" && metadata.name === name);
+  const live = rolloutOf(find(observed, "StatefulSet", name), revisionOf(desired));
+  const held = facts.held.includes(`StatefulSet/${name}`);
+  if (live.complete) return done("Ready", `All ${live.replicas} pods of the ${what} are ready.`);
+  if (held) return waiting("Held", `The ${what} is held by an annotation; it goes on when the hold expires.`);
+  const [blocker] = blockersOf(podsOf(observed, name));
+  if (blocker !== undefined)
+    return waiting(
+      "PodBlocked",
+      `Pod ${blocker.name} of the ${what} cannot start: ${blocker.reason}; see kubectl -n ${facts.cell.namespace} describe pod ${blocker.name}.`,
+    );
+  return waiting(
+    "Starting",
+    `${live.ready} of ${live.replicas || 1} pods of the ${what} are ready; no action needed.`,
+  );
+}
+
+function schemaMigrated(facts: Facts): StepState {
+  const { provision, provisionJob, cell } = facts;
+  if (facts.provisionedHash !== undefined)
+    return done("Migrated", "Roles, schema and lease row are as this release needs them.");
+  const result =
+    provision.kind === "failed"
+      ? provision.result
+      : provision.kind === "running"
+        ? provision.last
+        : undefined;
+  if (result?.ok === false) {
+    if (result.reason === "KafkaUnreachable")
+      return waiting("WaitingForTopics", "The same Job waits for Kafka; see TopicsReady.");
+    const text = `${trimmed(result.message)}`;
+    if (provision.kind === "failed" && result.reason === "MigrationFailed")
+      return stalled(
+        result.reason,
+        `${text} Correct it and set release.image, or delete Job ${provisionJob} in ${cell.namespace} to run it again.`,
+      );
+    return waiting(
+      result.reason,
+      `${text} It is tried again; see kubectl -n ${cell.namespace} logs job/${provisionJob}.`,
+    );
+  }
+  if (provision.kind === "absent")
+    return waiting("WaitingForDatabase", "Runs as soon as the database is ready; no action needed.");
+  return waiting("Migrating", `Job ${provisionJob} makes roles, schema and topics; no action needed.`);
+}
+
+function topicsReady(facts: Facts): StepState {
+  const { provision, provisionJob, cell } = facts;
+  if (facts.provisionedHash !== undefined) return done("Ready", `The topics cells.${cell.name}.* exist.`);
+  const result =
+    provision.kind === "failed"
+      ? provision.result
+      : provision.kind === "running"
+        ? provision.last
+        : undefined;
+  if (result?.ok === false && result.reason === "KafkaUnreachable")
+    return waiting(
+      result.reason,
+      `${trimmed(result.message)} It is tried again; see kubectl -n ${cell.namespace} logs job/${provisionJob}.`,
+    );
+  return waiting("WaitingForJob", "Made by the same Job as the schema; no action needed.");
+}
+
+function servicesReady(facts: Facts, observed: Observed): StepState {
+  const { deployments, cell } = facts;
+  if (facts.provisionedHash === undefined)
+    return waiting("WaitingForSchema", "Services of this release start when the schema is migrated.");
+  const states = deployments.map((desired) => {
+    const live = find(observed, "Deployment", desired.metadata.name);
+    return { name: desired.metadata.name, live, rollout: rolloutOf(live, revisionOf(desired)) };
+  });
+  const behind = states.filter(({ rollout }) => !rollout.complete);
+  if (behind.length === 0) return done("Ready", `All ${states.length} Deployments run the desired release.`);
+  const names = behind.map(({ name }) => name).join(", ");
+  for (const { name, live } of behind) {
+    const failure = rolloutFailure(live);
+    if (failure !== undefined)
+      return stalled(
+        "RolloutFailed",
+        `Deployment ${name} does not become ready: ${trimmed(failure)} See kubectl -n ${cell.namespace} logs deploy/${name}, then set release.image.`,
+      );
+  }
+  const held = behind.filter(({ name }) => facts.held.includes(`Deployment/${name}`));
+  if (held.length > 0)
+    return waiting(
+      "Held",
+      `Held by an annotation: ${held.map(({ name }) => name).join(", ")}; it goes on when the hold expires.`,
+    );
+  const [blocker] = blockersOf(behind.flatMap(({ name }) => podsOf(observed, name)));
+  if (blocker !== undefined)
+    return waiting(
+      "PodBlocked",
+      `Pod ${blocker.name} cannot start: ${blocker.reason}; see kubectl -n ${cell.namespace} describe pod ${blocker.name}.`,
+    );
+  return waiting("RollingOut", `Waiting for ${names}; no action needed.`);
+}
+
+function isolated(facts: Facts): StepState {
+  if (facts.cell.spec.isolation.networkPolicy === "Required")
+    return unknown(
+      "NotEnforced",
+      "No probe has seen a denied packet, and isolation.networkPolicy is Required: install a network plugin that enforces policies, or set it to Declared.",
+    );
+  return unknown(
+    "NotEnforced",
+    "Policies are declared, but no probe has seen a denied packet: whether they hold depends on the network plugin.",
+  );
+}
+
+function podsOf(observed: Observed, component: string): KubeObject[] {
+  return observed.pods.filter((pod) => pod.metadata.labels?.["app.kubernetes.io/component"] === component);
+}
+
+/** Hash of the desired spec that a workload carries. */
+export function revisionOf(object: KubeObject | undefined): string | undefined {
+  return object?.metadata.annotations?.[ANNOTATIONS.revision];
+}
+
+/** A sentence of at most 400 characters that ends with a full stop. */
+export function trimmed(text: string): string {
+  const short = text.trim().slice(0, 400);
+  return /[.!?]$/.test(short) ? short : `${short}.`;
+}

@@ -1,0 +1,148 @@
+import type { KubeObject } from "../platform/kube/objects.ts";
+import type { Blocker } from "./api/fulfillment-center-status.ts";
+import { ANNOTATIONS } from "./api/names.ts";
+import { type ProvisionResult, parseProvisionResult } from "./api/provision-result.ts";
+
+interface Counts {
+  replicas?: number;
+  readyReplicas?: number;
+  updatedReplicas?: number;
+  availableReplicas?: number;
+  observedGeneration?: number;
+  conditions?: {
+    type: string;
+    status: string;
+    reason?: string;
+    message?: string;
+    lastTransitionTime?: string;
+  }[];
+}
+
+interface ContainerStatus {
+  name: string;
+  state?: {
+    waiting?: { reason?: string; message?: string };
+    terminated?: { message?: string; exitCode?: number; finishedAt?: string; reason?: string };
+  };
+  lastState?: { terminated?: { message?: string; exitCode?: number; reason?: string } };
+}
+
+/** How far a Deployment or StatefulSet is. */
+export interface Rollout {
+  readonly replicas: number;
+  readonly ready: number;
+  /** Serving, whatever its revision. */
+  readonly available: number;
+  /** Every pod is of the desired revision and available. */
+  readonly complete: boolean;
+}
+
+const ABSENT: Rollout = { replicas: 0, ready: 0, available: 0, complete: false };
+
+/** `revision` is the desired one: a workload that still carries another is not complete, whatever it counts. */
+export function rolloutOf(workload: KubeObject | undefined, revision?: string): Rollout {
+  if (workload === undefined) return ABSENT;
+  const replicas = (workload.spec as { replicas?: number }).replicas ?? 1;
+  const status = (workload.status ?? {}) as Counts;
+  const ready = status.readyReplicas ?? 0;
+  const seen = (status.observedGeneration ?? 0) >= (workload.metadata.generation ?? 0);
+  const current =
+    revision === undefined || workload.metadata.annotations?.[ANNOTATIONS.revision] === revision;
+  const updated = status.updatedReplicas ?? 0;
+  const available = status.availableReplicas ?? (workload.kind === "StatefulSet" ? ready : 0);
+  const alone = (status.replicas ?? 0) <= replicas;
+  return {
+    replicas,
+    ready,
+    available,
+    complete: seen && current && alone && updated >= replicas && available >= replicas,
+  };
+}
+
+/** Sentence of a Deployment that has given up on its rollout. */
+export function rolloutFailure(deployment: KubeObject | undefined): string | undefined {
+  const conditions = ((deployment?.status ?? {}) as Counts).conditions ?? [];
+  return conditions.find(
+    ({ type, reason }) => type === "Progressing" && reason === "ProgressDeadlineExceeded",
+  )?.message;
+}
+
+export type JobOutcome =
+  | { readonly kind: "absent" }
+  | { readonly kind: "running"; readonly last?: ProvisionResult }
+  | { readonly kind: "succeeded"; readonly result?: ProvisionResult }
+  | { readonly kind: "failed"; readonly result?: ProvisionResult; readonly failedAtMs: number };
+
+/** What became of a Job, with what the newest of its pods said at its end. */
+export function jobOutcome(job: KubeObject | undefined, pods: readonly KubeObject[]): JobOutcome {
+  if (job === undefined) return { kind: "absent" };
+  const conditions = ((job.status ?? {}) as Counts).conditions ?? [];
+  const result = lastResult(podsOfJob(job, pods));
+  const said = result === undefined ? {} : { result };
+  if (conditions.some(({ type, status }) => type === "Complete" && status === "True"))
+    return { kind: "succeeded", ...said };
+  const failed = conditions.find(({ type, status }) => type === "Failed" && status === "True");
+  if (failed !== undefined) {
+    const text = result === undefined ? { result: unexplained(failed) } : said;
+    return { kind: "failed", ...text, failedAtMs: Date.parse(failed.lastTransitionTime ?? "") || 0 };
+  }
+  return { kind: "running", ...(result === undefined ? {} : { last: result }) };
+}
+
+function unexplained(failed: { reason?: string; message?: string }): ProvisionResult {
+  return {
+    ok: false,
+    reason: failed.reason ?? "JobFailed",
+    message: failed.message ?? "its pod left no reason",
+  };
+}
+
+function podsOfJob(job: KubeObject, pods: readonly KubeObject[]): KubeObject[] {
+  return pods
+    .filter((pod) => pod.metadata.ownerReferences?.some(({ uid }) => uid === job.metadata.uid) === true)
+    .sort((a, b) => (b.metadata.creationTimestamp ?? "").localeCompare(a.metadata.creationTimestamp ?? ""));
+}
+
+function lastResult(pods: readonly KubeObject[]): ProvisionResult | undefined {
+  for (const pod of pods) {
+    for (const { state, lastState } of statusesOf(pod)) {
+      const result = parseProvisionResult(state?.terminated?.message ?? lastState?.terminated?.message);
+      if (result !== undefined) return result;
+    }
+  }
+  return undefined;
+}
+
+function statusesOf(pod: KubeObject): ContainerStatus[] {
+  return ((pod.status ?? {}) as { containerStatuses?: ContainerStatus[] }).containerStatuses ?? [];
+}
+
+const MAX_BLOCKERS = 16;
+/** States that pass by themselves within a second or two and would only flicker in the status. */
+const USUAL = new Set(["ContainerCreating", "PodInitializing"]);
+
+/** Pods that cannot start, with the reason that the scheduler or kubelet gives; sorted by name. */
+export function blockersOf(pods: readonly KubeObject[]): Blocker[] {
+  const found = pods.flatMap((pod): Blocker[] => {
+    const reason = blockedBy(pod);
+    return reason === undefined
+      ? []
+      : [{ kind: "Pod", name: pod.metadata.name, reason: reason.slice(0, 256) }];
+  });
+  return found.sort((a, b) => a.name.localeCompare(b.name)).slice(0, MAX_BLOCKERS);
+}
+
+function blockedBy(pod: KubeObject): string | undefined {
+  const conditions = ((pod.status ?? {}) as Counts).conditions ?? [];
+  const unscheduled = conditions.find(({ type, status }) => type === "PodScheduled" && status === "False");
+  if (unscheduled !== undefined)
+    return `${unscheduled.reason ?? "Unscheduled"}: ${unscheduled.message ?? ""}`.trim();
+  for (const { state, lastState } of statusesOf(pod)) {
+    const reason = state?.waiting?.reason;
+    if (reason === undefined || USUAL.has(reason)) continue;
+    const exit = lastState?.terminated?.exitCode;
+    // The kubelet's own text counts seconds of backoff: the reason alone does not change from pass to pass.
+    return exit === undefined ? reason : `${reason} after exit code ${exit}`;
+  }
+  return undefined;
+}
