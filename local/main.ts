@@ -8,9 +8,12 @@ import { startCluster } from "./cluster/cluster.ts";
 import { type ComponentName, startComponent, stopComponent } from "./cluster/component.ts";
 import { stopCluster } from "./cluster/down.ts";
 import { ClusterError, messageOf } from "./cluster/errors.ts";
-import { layoutOf } from "./cluster/layout.ts";
-import { lineReport, silentReport } from "./cluster/report.ts";
+import { layoutOf, toolEnv } from "./cluster/layout.ts";
+import { silentReport } from "./cluster/report.ts";
 import { clusterStatus, knownIndexes } from "./cluster/status.ts";
+import { createProgress } from "./progress.ts";
+import { preflight } from "./setup/preflight.ts";
+import { ensureSystemPackages } from "./setup/system.ts";
 
 const USAGE = `usage: node local/main.ts COMMAND [--index N]
 
@@ -34,7 +37,7 @@ const OPTIONS = {
 
 type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"];
 
-const report = lineReport((line) => process.stderr.write(line));
+const progress = createProgress({ stream: process.stderr });
 
 /** A person who stops the start half-way finds the machine as it was. */
 function abortOnSignals(): AbortSignal {
@@ -46,7 +49,11 @@ function abortOnSignals(): AbortSignal {
 async function up(values: Values): Promise<void> {
   const images = (values.image ?? []).map((path) => resolve(path));
   const signal = abortOnSignals();
-  const cluster = await startCluster({ index: Number(values.index), report, images, signal });
+  const checked = await preflight({ kubernetes: true });
+  if (!checked.ok) throw new Error(checked.problems.map((problem) => problem.message).join("\n"));
+  const installed = await ensureSystemPackages(progress, ["cluster"]);
+  if (!installed.ok) throw new Error(installed.message);
+  const cluster = await startCluster({ index: Number(values.index), report: progress, images, signal });
   process.stdout.write(
     `${cluster.attached ? "already up" : "up"}: export KUBECONFIG=${cluster.kubeconfigPath}\n`,
   );
@@ -79,7 +86,7 @@ async function apiserver(action: string | undefined, values: Values): Promise<vo
   const dir = resolve(values.dir);
   if (action === "stop") return stopApiServer(dir);
   if (action !== "start") throw new ClusterError("not-running", "Say apiserver start or apiserver stop.");
-  const server = await startApiServer({ dir, report, auditLog: true });
+  const server = await startApiServer({ dir, report: progress, auditLog: true });
   const { kubectl } = await ensureBinaries(silentReport());
   const lines = {
     TEST_KUBECONFIG: server.kubeconfigPath,
@@ -101,7 +108,7 @@ async function tool(name: "kubectl" | "helm", words: readonly string[]): Promise
   const binaries = await ensureBinaries(silentReport());
   const child = spawn(binaries[name], rest[0] === "--" ? rest.slice(1) : rest, {
     stdio: "inherit",
-    env: { ...process.env, KUBECONFIG: layout.kubeconfigPath },
+    env: toolEnv(layout),
   });
   return new Promise((done, fail) => {
     child.on("error", fail);
@@ -109,11 +116,18 @@ async function tool(name: "kubectl" | "helm", words: readonly string[]): Promise
   });
 }
 
+const NEEDS_ROOT: ReadonlySet<string> = new Set(["up", "down", "stop", "start"]);
+
 async function dispatch(argv: readonly string[]): Promise<number> {
   const [command, ...rest] = argv;
   if (command === "kubectl" || command === "helm") return tool(command, rest);
   const { values, positionals } = parseArgs({ args: rest, options: OPTIONS, allowPositionals: true });
   const part = positionals[0] as ComponentName;
+  if (NEEDS_ROOT.has(command ?? "") && process.getuid?.() !== 0) {
+    throw new Error(
+      `"${command}" changes the network and the processes of the machine: run it as root (sudo).`,
+    );
+  }
   if (command === "up") await up(values);
   else if (command === "down") await down(values);
   else if (command === "status") await status();

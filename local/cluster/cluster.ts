@@ -3,7 +3,7 @@ import { assembleCluster } from "./assemble.ts";
 import { type Binaries, ensureBinaries } from "./binaries.ts";
 import { archiveIdentity, importArchive } from "./containerd.ts";
 import { lockPath, removeCluster, stopCluster } from "./down.ts";
-import { type Layout, layoutOf } from "./layout.ts";
+import { type Layout, layoutOf, toolEnv } from "./layout.ts";
 import { withLock } from "./lock.ts";
 import { isAlive } from "./process.ts";
 import { nodeIsReady } from "./readiness.ts";
@@ -32,6 +32,8 @@ export interface Cluster {
   readonly kubectlPath: string;
   readonly helmPath: string;
   readonly auditLogPath: string;
+  /** Environment in which `kubectlPath` and `helmPath` reach this cluster without further words. */
+  readonly toolEnv: NodeJS.ProcessEnv;
   /** True when it was up already. */
   readonly attached: boolean;
   /** Loads an image archive; one that was loaded before costs nothing. */
@@ -97,6 +99,7 @@ function handle(layout: Layout, binaries: Binaries, attached: boolean): Cluster 
     kubectlPath: binaries.kubectl,
     helmPath: binaries.helm,
     auditLogPath: layout.auditLogPath,
+    toolEnv: toolEnv(layout),
     attached,
     async importImage(path) {
       const archive = archiveIdentity(path);

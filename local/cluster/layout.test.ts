@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { layoutOf, MAX_INDEX } from "./layout.ts";
+import { layoutOf, MAX_INDEX, toolEnv } from "./layout.ts";
 import { covers } from "./namespace.ts";
 
 const indexes = Array.from({ length: MAX_INDEX + 1 }, (_, index) => index);
@@ -34,6 +34,19 @@ describe("layoutOf", () => {
 
   it.each([-1, MAX_INDEX + 1, 0.5, Number.NaN])("refuses index %s with a sentence", (index) => {
     expect(() => layoutOf(index)).toThrow(/use a whole number from 0 to/);
+  });
+});
+
+describe("toolEnv", () => {
+  it("names the cluster and keeps a proxy out of the way, beside what was excepted already", () => {
+    const layout = layoutOf(1);
+    const env = toolEnv(layout, { HTTPS_PROXY: "http://proxy:3128", NO_PROXY: "localhost", HOME: "/h" });
+    expect(env).toMatchObject({
+      KUBECONFIG: layout.kubeconfigPath,
+      NO_PROXY: "localhost,198.18.0.6",
+      HOME: "/h",
+    });
+    expect(toolEnv(layout, {}).NO_PROXY).toBe("198.18.0.6");
   });
 });
 

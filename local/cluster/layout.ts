@@ -42,6 +42,15 @@ export interface Layout {
   readonly auditLogPath: string;
 }
 
+/**
+ * Environment for kubectl and helm: which cluster, and that no proxy stands between (the addresses exist only on this
+ * machine).
+ */
+export function toolEnv(layout: Layout, base: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  const direct = [base.NO_PROXY ?? base.no_proxy, layout.nodeAddress].filter(Boolean).join(",");
+  return { ...base, KUBECONFIG: layout.kubeconfigPath, NO_PROXY: direct, no_proxy: direct };
+}
+
 /** The layout of one cluster: 0 is the demo's, 1 the tests', others are free to use. */
 export function layoutOf(index: number): Layout {
   if (!Number.isInteger(index) || index < 0 || index > MAX_INDEX) {

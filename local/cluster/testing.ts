@@ -1,11 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { BuiltImage } from "../images/archive.ts";
 import { ensureProbe } from "./binaries.ts";
 import { cgroupMounts } from "./cgroup.ts";
 import type { Cluster } from "./cluster.ts";
 import { run, tryRun } from "./command.ts";
-import { type ProgramImage, programImage } from "./images.ts";
+import { programImage } from "./images.ts";
 import { layoutOf } from "./layout.ts";
 import { startTicksOf } from "./process.ts";
 import type { Report } from "./report.ts";
@@ -14,14 +15,14 @@ export const PROBE_NAMESPACE = "probe";
 export const PROBE_NODE_PORT = 30080;
 
 /** The image whose pods tell what they see. */
-export async function probeImage(report: Report): Promise<ProgramImage> {
+export async function probeImage(report: Report): Promise<BuiltImage> {
   return programImage(await ensureProbe(report));
 }
 
 /** kubectl against a cluster. @returns what it printed */
 export function kubectl(cluster: Cluster, words: readonly string[], input?: string): Promise<string> {
-  const argv = [cluster.kubectlPath, "--kubeconfig", cluster.kubeconfigPath, ...words];
-  return run(argv, { timeoutMs: 120_000, ...(input === undefined ? {} : { input }) });
+  const argv = [cluster.kubectlPath, ...words];
+  return run(argv, { timeoutMs: 120_000, env: cluster.toolEnv, ...(input === undefined ? {} : { input }) });
 }
 
 /** Two pods with a shared volume behind a service with a node port, in a namespace that allows nothing special. */
