@@ -43,7 +43,7 @@ const KUBERNETES: GoModule = {
   variables: kubernetesVersions,
   links: ["kubectl", "helm"],
   title: "Build Kubernetes",
-  why: "API server, etcd, kubelet, kubectl and helm from source, once per machine: about 4 minutes on 2 cores",
+  why: "API server, etcd, kubelet, kubectl and helm from source, once per machine: 5 to 8 minutes on 2 cores",
 };
 
 const COREDNS: GoModule = {
@@ -72,6 +72,7 @@ const PROBE: GoModule = {
 
 const BUILD_FLAGS = ["-mod=readonly", "-trimpath"];
 const BUILD_BOUND_MS = 40 * 60_000;
+const COUNT_EVERY_MS = 10_000;
 const KEPT_BUILDS = 4;
 
 /** Without these the API server calls itself v0.0.0, and charts that ask for a version refuse it. */
@@ -180,38 +181,39 @@ async function build(module: GoModule, source: string, target: string, context: 
   mkdirSync(partial, { recursive: true });
   const env = { ...process.env, CGO_ENABLED: "0", GOWORK: "off", GOFLAGS: "-buildvcs=false" };
   const output = join(partial, module.name);
-  const result = await tryRun(
-    ["go", "build", "-v", ...BUILD_FLAGS, "-ldflags", linkerFlags(module, source), "-o", output, "."],
-    {
-      cwd: source,
-      env,
-      timeoutMs: BUILD_BOUND_MS,
-      onStderr: packageCounter(module.name, context.report),
-      ...(context.signal === undefined ? {} : { signal: context.signal }),
-    },
-  );
+  const signal = context.signal === undefined ? {} : { signal: context.signal };
+  const options = { cwd: source, env, timeoutMs: BUILD_BOUND_MS, ...signal };
+  context.report.note(`fetch the modules that go.sum lists`);
+  const listed = await tryRun(["go", "list", "-mod=readonly", "-deps", "."], options);
+  const total = listed.stdout.split("\n").length - 1;
+  const words = ["-v", ...BUILD_FLAGS, "-ldflags", linkerFlags(module, source), "-o", output, "."];
+  const counter = packageCounter(total, context.report);
+  const result = await tryRun(["go", "build", ...words], { ...options, onStderr: counter });
   if (result.exitCode !== 0) {
     rmSync(partial, { recursive: true, force: true });
-    const words = result.stderr
+    const lines = result.stderr
       .split("\n")
       .filter((line) => /\s|:/.test(line))
       .slice(-12)
       .join("\n");
-    throw new ClusterError("build-failed", `Building ${module.name} from ${source} failed: ${words}`);
+    throw new ClusterError("build-failed", `Building ${module.name} from ${source} failed: ${lines}`);
   }
   for (const link of module.links) symlinkSync(module.name, join(partial, link));
   renameSync(partial, target);
 }
 
-/** `go build -v` names each package as it is compiled, and each module that it fetches as "go: downloading". */
-function packageCounter(name: string, report: Report): (chunk: string) => void {
+/**
+ * Counts what `go build -v` names: each package as it is compiled. Packages that Go has compiled for another program
+ * are not named, so the count may end early.
+ */
+function packageCounter(total: number, report: Report): (chunk: string) => void {
   let packages = 0;
-  let told = performance.now();
+  let told = 0;
   return (chunk) => {
     packages += chunk.split("\n").filter((line) => line !== "" && !line.startsWith("go: ")).length;
-    if (performance.now() - told < 20_000) return;
+    if (performance.now() - told < COUNT_EVERY_MS) return;
     told = performance.now();
-    report.note(`${name}: ${packages} packages compiled`);
+    report.note(`${packages} of ${total} packages compiled`);
   };
 }
 
