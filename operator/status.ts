@@ -37,7 +37,7 @@ export function statusOf(
   const steps = situation.kind === "building" ? stepsOf(situation.facts, observed) : undefined;
   const verdicts = verdictsOf(fc, observed, situation, steps);
   const generation = fc.metadata.generation ?? 0;
-  let conditions: Condition[] = (previous.conditions ?? []).map((condition) => condition as Condition);
+  let conditions: Condition[] = previous.conditions ?? [];
   for (const [type, [status, reason, message]] of Object.entries(verdicts)) {
     const input: ConditionInput = {
       type,
@@ -55,7 +55,7 @@ export function statusOf(
   return {
     observedGeneration: generation,
     ...carried,
-    conditions: conditions as NonNullable<FulfillmentCenterStatus["conditions"]>,
+    conditions,
     phase: phaseOf(fc, conditions, carried.admittedEpoch !== undefined),
   };
 }

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import type { Condition } from "../../platform/kube/objects.ts";
 import { listKeyedBy } from "./fields.ts";
 
 const conditionSchema = z.object({
@@ -48,5 +49,7 @@ export const statusSchema = z.object({
     .meta({ description: "Objects that the cell waits for" }),
 });
 
-export type FulfillmentCenterStatus = z.output<typeof statusSchema>;
+export type FulfillmentCenterStatus = Omit<z.output<typeof statusSchema>, "conditions"> & {
+  conditions?: Condition[];
+};
 export type Blocker = NonNullable<FulfillmentCenterStatus["blockers"]>[number];

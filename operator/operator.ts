@@ -1,0 +1,136 @@
+import { createApplier } from "../platform/kube/applycache.ts";
+import { createKubeClient, type KubeClient } from "../platform/kube/client.ts";
+import type { ClusterConfig } from "../platform/kube/config.ts";
+import { type Controller, createController } from "../platform/kube/controller.ts";
+import { createEventRecorder } from "../platform/kube/events.ts";
+import { createKindTable } from "../platform/kube/kinds.ts";
+import { createLease, type Lease, type LeaseOptions } from "../platform/kube/lease.ts";
+import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
+import { ANNOTATIONS, FULFILLMENT_CENTER, MANAGER, ROUTING_TABLE } from "./api/names.ts";
+import type { OperatorSettings } from "./api/settings.ts";
+import type { Writer } from "./apply.ts";
+import { createReconcile } from "./reconcile.ts";
+import { createRoutingReconcile } from "./routing-controller.ts";
+import { createStores, type Stores } from "./stores.ts";
+import { wakeOnChange } from "./wake.ts";
+
+export const LEASE_NAME = "fulfillment-cells-operator";
+
+export interface OperatorOptions {
+  readonly config: ClusterConfig;
+  readonly settings: OperatorSettings;
+  readonly log: KubeLog;
+  readonly metrics: KubeMetrics;
+  /** Unique for each process. */
+  readonly identity: string;
+  readonly nowMs?: () => number;
+  /** Shorter times make a test of a hand-over quick. */
+  readonly lease?: Pick<LeaseOptions, "durationMs" | "renewDeadlineMs" | "retryMs">;
+  /** Wraps the client that writes; the crash tests count writes here. */
+  readonly wrapClient?: (client: KubeClient) => KubeClient;
+}
+
+export interface Operator {
+  /** Follows the cluster, and leads when its turn comes; ends with the signal, or when leadership is lost. */
+  run(signal: AbortSignal): Promise<"stopped" | "lost">;
+  /** True when every local copy has been filled. */
+  hasSynced(): boolean;
+  isLeading(): boolean;
+  /** Longest time since any watch was heard of. */
+  watchAgeMs(): number;
+}
+
+/** Puts one operator together. Nothing happens before run. */
+export function createOperator(options: OperatorOptions): Operator {
+  const { settings, log, metrics, identity } = options;
+  const nowMs = options.nowMs ?? Date.now;
+  const shared = { log, metrics, userAgent: "fulfillment-cells-operator", fieldManager: MANAGER };
+  const client = createKubeClient(options.config, shared);
+  const lease = createLease({
+    client,
+    name: LEASE_NAME,
+    namespace: settings.namespace,
+    identity,
+    log,
+    metrics,
+    ...options.lease,
+  });
+  const stores = createStores({ client, log, metrics });
+  const writer = createWriter(options, client.guardedBy(lease), stores);
+  const events = createEventRecorder({
+    client: writer.client,
+    controller: LEASE_NAME,
+    instance: identity,
+    log,
+  });
+  const centers = createController({
+    name: "fulfillmentcenter",
+    reconcile: createReconcile({ settings, stores, writer, events, log, nowMs }),
+    log,
+    metrics,
+    workers: settings.workers,
+  });
+  const regions = createController({
+    name: "routingtable",
+    reconcile: createRoutingReconcile({ stores, writer, log, nowMs }),
+    log,
+    metrics,
+    workers: 2,
+  });
+  wakeOnChange(stores, {
+    center: (name, delayMs) => wake(centers, name, delayMs),
+    region: (name) => wake(regions, name),
+  });
+
+  return {
+    hasSynced: () => stores.informers.every(({ store }) => store.hasSynced()),
+    isLeading: () => lease.valid(),
+    watchAgeMs: () => Math.max(...stores.informers.map((informer) => informer.ageMs())),
+    run: (signal) => runOperator({ client, lease, stores, events, controllers: [centers, regions] }, signal),
+  };
+}
+
+/** A little later, so that a burst of changes of one cell becomes one pass. */
+function wake(controller: Controller, key: string, delayMs = 0): void {
+  if (delayMs === 0) controller.enqueue(key);
+  else controller.queue.addAfter(key, delayMs);
+}
+
+function createWriter(options: OperatorOptions, guarded: KubeClient, stores: Stores): Writer {
+  const client = options.wrapClient?.(guarded) ?? guarded;
+  const refOf = createKindTable([FULFILLMENT_CENTER, ROUTING_TABLE]);
+  const applier = createApplier({
+    client,
+    refOf,
+    storeOf: (ref) => stores.of(ref),
+    metrics: options.metrics,
+    hashAnnotation: ANNOTATIONS.applied,
+  });
+  return { client, applier, stores, refOf };
+}
+
+interface Parts {
+  readonly client: KubeClient;
+  readonly lease: Lease;
+  readonly stores: Stores;
+  readonly events: { flush(): Promise<void> };
+  readonly controllers: readonly Controller[];
+}
+
+async function runOperator(parts: Parts, signal: AbortSignal): Promise<"stopped" | "lost"> {
+  const { client, lease, stores, events, controllers } = parts;
+  const watching = new AbortController();
+  const follow = stores.informers.map((informer) => informer.run(watching.signal));
+  try {
+    // A standby follows the cluster as well: it leads with warm copies.
+    await Promise.all(stores.informers.map((informer) => informer.synced(signal)));
+    return await lease.run(async (leading) => {
+      await Promise.all(controllers.map((controller) => controller.run(leading)));
+      await events.flush();
+    }, signal);
+  } finally {
+    watching.abort();
+    await Promise.all(follow);
+    await client.close();
+  }
+}

@@ -1,0 +1,108 @@
+import { randomBytes } from "node:crypto";
+import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
+import type { EventRecorder } from "../platform/kube/events.ts";
+import type { KubeFailure } from "../platform/kube/failures.ts";
+import type { KubeLog } from "../platform/kube/ports.ts";
+import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
+import type { OperatorSettings } from "./api/settings.ts";
+import { applyPlan, applyStatus, type Writer, writeFinalizer } from "./apply.ts";
+import { desired } from "./desired.ts";
+import { createGatewayKey, gatewayPublicKeys } from "./keys.ts";
+import { noticesBetween } from "./notices.ts";
+import { observe } from "./observe.ts";
+import type { Notice, Plan } from "./plan.ts";
+import { withWriteFailures } from "./status-failures.ts";
+import type { Stores } from "./stores.ts";
+
+export interface ReconcileDeps {
+  readonly settings: OperatorSettings;
+  readonly stores: Stores;
+  readonly writer: Writer;
+  readonly events: EventRecorder;
+  readonly log: KubeLog;
+  readonly nowMs: () => number;
+}
+
+/** A local copy that lags behind our own writes is looked at again after this long. */
+const LAG_MS = 50;
+/** Watches wake a cell that is on its way; this is for the wake-up that never came. */
+const SAFETY_MS = 60_000;
+const MAX_TOLD = 4096;
+
+/** One pass over one center: observe, decide, apply, report. */
+export function createReconcile(deps: ReconcileDeps) {
+  const { settings, stores, writer, log } = deps;
+  const tell = createTeller(deps.events);
+
+  return async (name: string, context: ReconcileContext): Promise<ReconcileResult> => {
+    const { signal } = context;
+    if (!writer.applier.caughtUp(name)) return { requeueAfterMs: LAG_MS };
+    const fc = stores.centers.get(name);
+    if (fc === undefined) {
+      writer.applier.forget(name);
+      return {};
+    }
+    const keys = await gatewayKeysOf(deps, fc, signal);
+    if (keys === undefined) return { retry: true };
+    const observed = await observe(stores, fc, keys);
+    const plan = desired(fc, observed, settings, deps.nowMs(), () => randomBytes(24).toString("hex"));
+
+    const failures = await applyPlan(writer, name, plan, signal);
+    const status = withWriteFailures(fc, plan.status, failures, deps.nowMs());
+    for (const { object, failure } of failures)
+      log.warn({ center: name, object, code: failure.code, error: failure.message }, "a write was refused");
+    if (failures.some(({ failure }) => failure.code === "notLeader" || failure.code === "aborted")) return {};
+    const finished = plan.finalizer === "remove" && failures.length === 0;
+    const problem =
+      (plan.finalizer === "add" ? await writeFinalizer(writer, fc, "add", signal) : undefined) ??
+      (finished
+        ? await writeFinalizer(writer, fc, "remove", signal)
+        : await applyStatus(writer, fc, status, signal));
+    for (const notice of [...noticesBetween(fc.status, status), ...plan.notices]) tell(fc, notice);
+    return resultOf(plan, status, failures.length > 0, problem, log, name);
+  };
+}
+
+async function gatewayKeysOf(
+  { settings, stores, writer, log }: ReconcileDeps,
+  fc: FulfillmentCenter,
+  signal: AbortSignal,
+) {
+  const known = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
+  if (known !== undefined) return known;
+  const made = await createGatewayKey(writer.client, settings.namespace, fc.spec.region, signal);
+  if (made.ok) return made.keys;
+  log.info({ region: fc.spec.region, code: made.code }, "the key of a region's gateways is not there yet");
+  return undefined;
+}
+
+function resultOf(
+  plan: Plan,
+  status: Plan["status"],
+  refused: boolean,
+  problem: KubeFailure | undefined,
+  log: KubeLog,
+  center: string,
+): ReconcileResult {
+  if (problem !== undefined && problem.code !== "notFound") {
+    log.debug({ center, code: problem.code, error: problem.message }, "the center was not written");
+    return { retry: true };
+  }
+  if (refused) return { retry: true };
+  const ready = status.conditions?.find(({ type }) => type === "Ready")?.status === "True";
+  const waits = [plan.requeueAfterMs, ready ? undefined : SAFETY_MS].filter((wait) => wait !== undefined);
+  return waits.length === 0 ? {} : { requeueAfterMs: Math.min(...waits) };
+}
+
+/** Records each notice once; what was told is forgotten, oldest first, when there is too much of it. */
+function createTeller(events: EventRecorder) {
+  const told = new Set<string>();
+  return (fc: FulfillmentCenter, notice: Notice) => {
+    const key = `${fc.metadata.uid} ${notice.key}`;
+    if (told.has(key)) return;
+    told.add(key);
+    if (told.size > MAX_TOLD) for (const oldest of [...told].slice(0, MAX_TOLD / 2)) told.delete(oldest);
+    const { type, reason, action, note } = notice;
+    events.record({ regarding: fc, type, reason, action, note });
+  };
+}

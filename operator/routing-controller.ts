@@ -1,0 +1,70 @@
+import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
+import type { KubeLog } from "../platform/kube/ports.ts";
+import { specSchema } from "./api/fulfillment-center.ts";
+import { API_VERSION, cellNamespace, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
+import type { Writer } from "./apply.ts";
+import { keyFromSecret } from "./observe.ts";
+import { secretData } from "./observed.ts";
+import { nextRoutingTable, type RoutingInput } from "./routing.ts";
+import type { Stores } from "./stores.ts";
+
+/** Changes of one region within this time become one write. */
+const COALESCE_MS = 1000;
+const LAG_MS = 50;
+
+/** Keeps the routing table of a region as the centers of that region want it. */
+export function createRoutingReconcile(deps: {
+  readonly stores: Stores;
+  readonly writer: Writer;
+  readonly log: KubeLog;
+  readonly nowMs: () => number;
+}) {
+  const { stores, writer, log } = deps;
+  const lastWriteMs = new Map<string, number>();
+
+  return async (region: string, context: ReconcileContext): Promise<ReconcileResult> => {
+    const owner = `routing ${region}`;
+    if (!writer.applier.caughtUp(owner)) return { requeueAfterMs: LAG_MS };
+    const current = stores.tables.get(region);
+    const next = nextRoutingTable(routingInputs(stores, region), current?.spec);
+    if (next === undefined) return {};
+    const waitMs = (lastWriteMs.get(region) ?? 0) + COALESCE_MS - deps.nowMs();
+    if (waitMs > 0 && waitMs <= COALESCE_MS) return { requeueAfterMs: waitMs };
+    const result = await writer.applier.apply(
+      {
+        apiVersion: API_VERSION,
+        kind: ROUTING_TABLE.kind,
+        metadata: { name: region, labels: { [LABELS.managedBy]: MANAGER } },
+        spec: next,
+      },
+      { owner, signal: context.signal },
+    );
+    if (!result.ok) {
+      log.warn({ region, code: result.code, error: result.message }, "the routing table was not written");
+      return result.code === "notLeader" ? {} : { retry: true };
+    }
+    lastWriteMs.set(region, deps.nowMs());
+    log.info({ region, version: next.version, cells: next.cells.length }, "wrote the routing table");
+    return {};
+  };
+}
+
+/** Everything that the table of a region depends on, from the local copies. */
+export function routingInputs(stores: Stores, region: string): RoutingInput[] {
+  return stores.centersOfRegion(region).map((fc) => {
+    const parsed = specSchema.safeParse(fc.spec);
+    const { name } = fc.metadata;
+    const inside = stores
+      .ofCenter(stores.services, name)
+      .filter(({ metadata }) => metadata.namespace === cellNamespace(name));
+    const trust = stores.secrets.get(`${cellNamespace(name)}/trust`);
+    const data = trust === undefined ? {} : (secretData([trust]).trust ?? {});
+    const key = keyFromSecret(data["cell-key.jwk"])?.publicJwk;
+    return {
+      name,
+      fc: parsed.success ? { ...fc, spec: parsed.data } : undefined,
+      services: inside,
+      publicKey: key === undefined ? undefined : JSON.stringify(key),
+    };
+  });
+}

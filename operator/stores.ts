@@ -1,0 +1,114 @@
+import type { KubeClient } from "../platform/kube/client.ts";
+import { createInformer, type Informer } from "../platform/kube/informer.ts";
+import { KINDS } from "../platform/kube/kinds.ts";
+import { type KubeObject, type ResourceRef, resourceName, stripHistory } from "../platform/kube/objects.ts";
+import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
+import type { Store } from "../platform/kube/store.ts";
+import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
+import { FULFILLMENT_CENTER, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
+import type { RoutingTable } from "./api/routing-table.ts";
+
+/** Kinds inside a cell that are ours and followed by label; apart from pods and claims they may be pruned. */
+export const CELL_KINDS: readonly ResourceRef[] = [
+  KINDS.resourceQuota,
+  KINDS.limitRange,
+  KINDS.networkPolicy,
+  KINDS.serviceAccount,
+  KINDS.secret,
+  KINDS.service,
+  KINDS.statefulSet,
+  KINDS.deployment,
+  KINDS.job,
+  KINDS.podDisruptionBudget,
+];
+
+const BY_CENTER = "center";
+const BY_REGION = "region";
+
+/** Local copies of everything that a pass reads: a pass itself asks the API server nothing. */
+export interface Stores {
+  readonly centers: Store<FulfillmentCenter>;
+  readonly tables: Store<RoutingTable>;
+  readonly namespaces: Store<KubeObject>;
+  readonly pods: Store<KubeObject>;
+  readonly claims: Store<KubeObject>;
+  readonly secrets: Store<KubeObject>;
+  readonly services: Store<KubeObject>;
+  /** Stores of CELL_KINDS. */
+  readonly owned: readonly Store<KubeObject>[];
+  readonly informers: readonly Informer<KubeObject>[];
+  of(ref: ResourceRef): Store<KubeObject> | undefined;
+  /** Our objects of one center in a store that is indexed by it. */
+  ofCenter(store: Store<KubeObject>, center: string): KubeObject[];
+  centersOfRegion(region: string): FulfillmentCenter[];
+}
+
+export function createStores(options: { client: KubeClient; log: KubeLog; metrics: KubeMetrics }): Stores {
+  const informers = new Map<string, Informer<KubeObject>>();
+  const follow = <T extends KubeObject>(
+    ref: ResourceRef,
+    more: {
+      labelSelector?: string;
+      index?: [string, (object: T) => string[]];
+      transform?: (object: T) => T;
+    } = {},
+  ): Store<T> => {
+    const { index, ...rest } = more;
+    const informer = createInformer<T>({
+      ...options,
+      ...rest,
+      ref,
+      ...(index === undefined ? {} : { indexers: { [index[0]]: index[1] } }),
+    });
+    informers.set(resourceName(ref), informer as unknown as Informer<KubeObject>);
+    return informer.store;
+  };
+  const byCenter: [string, (object: KubeObject) => string[]] = [
+    BY_CENTER,
+    ({ metadata }) =>
+      metadata.labels?.[LABELS.center] === undefined ? [] : [metadata.labels[LABELS.center]!],
+  ];
+  const ours = (ref: ResourceRef) =>
+    follow<KubeObject>(ref, { labelSelector: `${LABELS.managedBy}=${MANAGER}`, index: byCenter });
+
+  const centers = follow<FulfillmentCenter>(FULFILLMENT_CENTER, {
+    index: [BY_REGION, ({ spec }) => [spec.region]],
+  });
+  const tables = follow<RoutingTable>(ROUTING_TABLE);
+  // All namespaces, not only ours: one that somebody else made under a cell's name must be seen.
+  const namespaces = follow<KubeObject>(KINDS.namespace, { transform: nameAndMarks });
+  const pods = follow<KubeObject>(KINDS.pod, {
+    labelSelector: `${LABELS.managedBy}=${MANAGER}`,
+    index: byCenter,
+    transform: statusOnly,
+  });
+  const claims = ours(KINDS.persistentVolumeClaim);
+  const owned = CELL_KINDS.map(ours);
+  const of = (ref: ResourceRef) => informers.get(resourceName(ref))?.store;
+  return {
+    centers,
+    tables,
+    namespaces,
+    pods,
+    claims,
+    owned,
+    secrets: of(KINDS.secret)!,
+    services: of(KINDS.service)!,
+    informers: [...informers.values()],
+    of,
+    ofCenter: (store, center) => store.byIndex(BY_CENTER, center),
+    centersOfRegion: (region) => centers.byIndex(BY_REGION, region),
+  };
+}
+
+/** Of a namespace only its name, marks and state are read. */
+function nameAndMarks(object: KubeObject): KubeObject {
+  const { apiVersion, kind, metadata } = stripHistory(object);
+  return { apiVersion, kind, metadata };
+}
+
+/** Of a pod only its labels, owner and status are read: its spec is most of its size. */
+function statusOnly(object: KubeObject): KubeObject {
+  const { apiVersion, kind, metadata, status } = stripHistory(object);
+  return { apiVersion, kind, metadata, status };
+}

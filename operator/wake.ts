@@ -1,0 +1,54 @@
+import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
+import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
+import { cellNamespace, LABELS } from "./api/names.ts";
+import type { Stores } from "./stores.ts";
+
+export interface Wakers {
+  center(name: string, delayMs: number): void;
+  region(name: string): void;
+}
+
+/** Changes inside a cell come in bursts: pods start, counts go up one by one. */
+const BURST_MS = 100;
+
+/** Maps every change in the local copies to the centers and regions that it may concern. */
+export function wakeOnChange(stores: Stores, wakers: Wakers): void {
+  const byName = new Map<string, string>();
+  stores.centers.onChange(({ object }) => {
+    byName.set(cellNamespace(object.metadata.name), object.metadata.name);
+    wakers.center(object.metadata.name, 0);
+    wakers.region(object.spec.region);
+  });
+  stores.tables.onChange(({ object }) => {
+    wakers.region(object.metadata.name);
+    for (const fc of stores.centersOfRegion(object.metadata.name))
+      if (waitsForTable(fc)) wakers.center(fc.metadata.name, 0);
+  });
+  stores.namespaces.onChange(({ object }) => {
+    const center = byName.get(object.metadata.name) ?? object.metadata.labels?.[LABELS.center];
+    if (center !== undefined) wakers.center(center, 0);
+  });
+  const inCell = ({ object }: { object: KubeObject }) => {
+    const center = object.metadata.labels?.[LABELS.center];
+    if (center !== undefined) wakers.center(center, BURST_MS);
+  };
+  for (const store of [...stores.owned, stores.pods, stores.claims]) store.onChange(inCell);
+  for (const store of [stores.services, stores.secrets])
+    store.onChange(({ object }) => wakeRegions(stores, wakers, object));
+}
+
+/** A deletion waits until the table no longer names the cell. */
+function waitsForTable(fc: FulfillmentCenter): boolean {
+  return isDeleting(fc);
+}
+
+function wakeRegions(stores: Stores, wakers: Wakers, object: KubeObject): void {
+  const { labels } = object.metadata;
+  const center = labels?.[LABELS.center];
+  const fc = center === undefined ? undefined : stores.centers.get(center);
+  if (fc !== undefined) wakers.region(fc.spec.region);
+  // The key of a region's gateways is in the trust Secret of each of its cells.
+  const region = labels?.[LABELS.region];
+  if (center !== undefined || region === undefined) return;
+  for (const each of stores.centersOfRegion(region)) wakers.center(each.metadata.name, BURST_MS);
+}
