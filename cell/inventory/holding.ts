@@ -19,8 +19,12 @@ export interface HoldingOptions {
   readonly metrics: Metrics;
   readonly epoch: number;
   readonly ttlSeconds: number;
-  /** Called when the hold store turned out to be lost, so that a rebuild need not wait for its next look. */
+  /** False while the hold store has been away and nobody has looked at it since. */
+  readonly trusted: () => boolean;
+  /** Called when the hold store is lost or was away, so that a rebuild need not wait for its next look. */
   readonly storeLost: () => void;
+  /** Called when the hold store cannot be reached. */
+  readonly storeAway: () => void;
 }
 
 /** The hold, or why there is none. */
@@ -69,12 +73,17 @@ export function createHolding(options: HoldingOptions): Holding {
   }
 
   async function inStore(request: PlaceRequest): Promise<HoldOutcome | "away"> {
+    if (!options.trusted()) {
+      options.storeLost();
+      return "away";
+    }
     for (let bite = 0; bite < MAX_BITES; bite++) {
       let placed: Placed;
       try {
         placed = await holds.place(request);
       } catch (error) {
         log.debug({ error: errorText(error) }, "the hold store is away; the hold is taken in SQL");
+        options.storeAway();
         return "away";
       }
       if (placed.kind === "lost") {
@@ -131,6 +140,7 @@ export function createHolding(options: HoldingOptions): Holding {
       result = await holds.release(holdId);
     } catch (error) {
       log.debug({ error: errorText(error) }, "the hold store is away; the release is noted in SQL");
+      options.storeAway();
     }
     if (result === "fenced")
       return fail("fenced", "A newer copy of this cell is in force: repeat the request.");

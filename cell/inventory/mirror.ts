@@ -20,6 +20,8 @@ export interface MirrorOptions {
   readonly holds: HoldStore;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Called when the hold store cannot be reached. */
+  readonly storeAway: () => void;
   /** Longest time for which a caller waits for the hold store after its commit. */
   readonly patienceMs?: number;
 }
@@ -87,6 +89,7 @@ export function createMirror(options: MirrorOptions): Mirror {
         },
         (error: unknown) => {
           failures.inc();
+          options.storeAway();
           if (!failing)
             log.warn(
               { error: errorText(error) },

@@ -12,6 +12,10 @@ export type RebuildResult = "sound" | "rebuilt" | "busy" | "fenced" | "lost";
 export interface Rebuilder {
   /** Rebuilds the hold store from the ledger when it was lost, restarted, or left by an older epoch. */
   check(): Promise<RebuildResult>;
+  /** Somebody could not reach the hold store: it may come back without its last second, so the next step is a check. */
+  doubt(): void;
+  /** False from a doubt until a check that found or made the store sound. */
+  trusted(): boolean;
   /** Moves holds that were granted in SQL to the hold store; those that may be deleted in SQL, expired ones included. */
   moveHolds(): Promise<MovedHold[]>;
 }
@@ -50,6 +54,8 @@ export function createRebuilder(options: RebuildOptions): Rebuilder {
     "result",
   ]);
   const openHolds = metrics.gauge("inventory_open_holds", "Holds in the hold store, expired ones included.");
+
+  let trusted = true;
 
   async function rebuild(why: string): Promise<RebuildResult> {
     const token = randomUUID();
@@ -109,24 +115,39 @@ export function createRebuilder(options: RebuildOptions): Rebuilder {
 
   return {
     moveHolds: () => moveHolds(),
+    doubt() {
+      trusted = false;
+    },
+    trusted: () => trusted,
     async check() {
-      const status = await holds.status();
-      openHolds.set({}, status.openHolds);
-      let why: string | undefined;
-      if (status.generation === undefined) why = "no generation";
-      else if (status.runId !== (await holds.runId())) why = "the server was restarted";
-      if (why === undefined) return "sound";
       try {
-        const result = await rebuild(why);
-        rebuilds.inc({ result });
+        const result = await checkOnce();
+        if (result === "sound" || result === "rebuilt") trusted = true;
         return result;
       } catch (error) {
-        rebuilds.inc({ result: "failed" });
-        log.warn({ error: errorText(error) }, "the hold store could not be rebuilt; it is tried again");
+        trusted = false;
         throw error;
       }
     },
   };
+
+  async function checkOnce(): Promise<RebuildResult> {
+    const status = await holds.status();
+    openHolds.set({}, status.openHolds);
+    let why: string | undefined;
+    if (status.generation === undefined) why = "no generation";
+    else if (status.runId !== (await holds.runId())) why = "the server was restarted";
+    if (why === undefined) return "sound";
+    try {
+      const result = await rebuild(why);
+      rebuilds.inc({ result });
+      return result;
+    } catch (error) {
+      rebuilds.inc({ result: "failed" });
+      log.warn({ error: errorText(error) }, "the hold store could not be rebuilt; it is tried again");
+      throw error;
+    }
+  }
 }
 
 /** Writes all SKUs to the mirror, page by page; each only where it is newer than what is there. */

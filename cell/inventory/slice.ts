@@ -16,9 +16,9 @@ export const inventorySlice: SliceDefinition = { name: "inventory", build };
 function build(context: SliceContext): BuiltSlice {
   const { sql, redis, log, metrics, center, epoch, clock, env } = context;
   const holds = createHoldStore({ redis, center, epoch, script: readHoldScript() });
-  const mirror = createMirror({ sql, holds, log, metrics });
-  const writer = createWriter({ sql, log, metrics, committed: mirror.committed });
   const rebuilder = createRebuilder({ sql, holds, log, metrics });
+  const mirror = createMirror({ sql, holds, log, metrics, storeAway: rebuilder.doubt });
+  const writer = createWriter({ sql, log, metrics, committed: mirror.committed });
   let checking = false;
   const holding = createHolding({
     sql,
@@ -28,6 +28,8 @@ function build(context: SliceContext): BuiltSlice {
     metrics,
     epoch,
     ttlSeconds: env.HOLD_TTL_SECONDS,
+    trusted: rebuilder.trusted,
+    storeAway: rebuilder.doubt,
     storeLost: () => {
       if (checking) return;
       checking = true;
