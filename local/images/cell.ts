@@ -34,12 +34,6 @@ export async function buildCellImage(root: string): Promise<CellImages> {
   return { base, cell };
 }
 
-/** The same image in one archive, for clusters that do not have the base. */
-export async function buildWholeCellImage(root: string): Promise<BuiltImage> {
-  const { cell } = await buildCellImage(root);
-  return buildImage({ name: "cell-whole", layers: cell.layers, config: cellConfig() });
-}
-
 function cellConfig(): ImageConfig {
   return {
     User: `${USER_ID}:${USER_ID}`,

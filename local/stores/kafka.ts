@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "../cluster/command.ts";
+import { tryRun } from "../cluster/command.ts";
+import { ClusterError } from "../cluster/errors.ts";
 import type { ProcessSpec } from "../cluster/process.ts";
 import type { KafkaProgram } from "./kafkajars.ts";
 
@@ -23,7 +24,16 @@ export async function prepareKafka(options: KafkaOptions): Promise<ProcessSpec> 
   if (!existsSync(join(log, "meta.properties"))) {
     const clusterId = randomBytes(16).toString("base64url");
     const format = ["kafka.tools.StorageTool", "format", "-t", clusterId, "-c", config];
-    await run([...java(program, ["-XX:TieredStopAtLevel=1"]), ...format]);
+    const result = await tryRun([...java(program, ["-XX:TieredStopAtLevel=1"]), ...format]);
+    if (result.exitCode !== 0) {
+      const words = `${result.stderr}\n${result.stdout}`
+        .split("\n")
+        .find((line) => /exception|error/i.test(line));
+      throw new ClusterError(
+        "command-failed",
+        `Kafka could not prepare ${log}: ${words?.trim() ?? "no reason given"}`,
+      );
+    }
   }
   const flags = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"];
   return {

@@ -22,7 +22,10 @@ export async function preparePostgres(options: PostgresOptions): Promise<Process
   const account = await serverAccount();
   const data = join(options.dir, "data");
   mkdirSync(options.dir, { recursive: true, mode: 0o700 });
-  if (account) chownSync(options.dir, account.uid, account.gid);
+  if (account) {
+    chownSync(options.dir, account.uid, account.gid);
+    await checkReach(options.dir, account);
+  }
   if (!existsSync(join(data, "PG_VERSION"))) await initialise(options, bin, account);
   const settings: Record<string, string | number> = {
     listen_addresses: "127.0.0.1",
@@ -61,6 +64,16 @@ async function serverAccount(): Promise<Account | undefined> {
   const uid = Number(await run(["id", "-u", "postgres"]));
   const gid = Number(await run(["id", "-g", "postgres"]));
   return { uid, gid };
+}
+
+/** Without this the server would only say that it can not change its folder. */
+async function checkReach(dir: string, account: Account): Promise<void> {
+  const result = await tryRun([...asAccount(account), "test", "-x", dir], { cwd: "/" });
+  if (result.exitCode === 0) return;
+  throw new ClusterError(
+    "command-failed",
+    `PostgreSQL runs as the user postgres, who may not enter ${dir}: choose a folder whose parents everybody may enter.`,
+  );
 }
 
 /** setpriv becomes the program, so the recorded pid stays that of the server. */

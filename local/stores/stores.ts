@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { ClusterError } from "../cluster/errors.ts";
 import { withLock } from "../cluster/lock.ts";
@@ -57,8 +57,9 @@ const READY_BOUND_MS = 90_000;
 export async function startStores(options: StoresOptions): Promise<Stores> {
   const { dir, report } = options;
   if (!isAbsolute(dir)) throw new TypeError(`the folder of the stores must be an absolute path: ${dir}`);
-  // Traversable, because PostgreSQL runs under an account of its own.
-  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  mkdirSync(dir, { recursive: true });
+  // Traversable, because PostgreSQL runs under an account of its own; what is secret below has its own mode.
+  chmodSync(dir, 0o755);
   return withLock(join(dir, "lock"), `the stores in ${dir}`, LOCK_BOUND_MS, async () => {
     await stopRecorded(dir);
     return report.step(
@@ -115,7 +116,7 @@ async function startIn(options: StoresOptions, identity: Identity): Promise<Stor
   if (failure) throw failure.reason;
   return {
     databaseUrl: `postgres://${POSTGRES_USER}:${postgresPassword}@127.0.0.1:${ports.postgres}/postgres`,
-    redisUrl: `redis://:${redisPassword}@127.0.0.1:${ports.redis}`,
+    redisUrl: `redis://default:${redisPassword}@127.0.0.1:${ports.redis}`,
     kafkaBrokers: `127.0.0.1:${ports.kafka}`,
     pids: readRecords(dir).map((record: ProcessRecord) => record.pid),
     stop: async () => {
