@@ -101,6 +101,23 @@ export const movementsAnswer = z.object({
   nextCursor: z.string().optional(),
 });
 
+/** Compares balances with the ledger; `repair` brings a balance back to what the ledger says and writes down that it did. */
+export const reconciliationBody = z.object({
+  skus: z.array(skuCodeSchema).min(1).max(MAX_STOCK_SKUS),
+  repair: z.boolean().default(false),
+});
+export const driftSchema = z.object({
+  sku: z.string(),
+  bin: binSchema,
+  /** What the ledger has more than the balance. */
+  onHandDelta: z.number().int(),
+  allocatedDelta: z.number().int(),
+  damagedDelta: z.number().int(),
+  /** What open allocations have more than the balance's `allocated`. */
+  openDelta: z.number().int(),
+});
+export const reconciliationAnswer = z.object({ drifts: z.array(driftSchema), repaired: z.number().int() });
+
 export const orderLineSchema = z.object({ sku: skuCodeSchema, quantity: quantitySchema });
 export type OrderLine = z.infer<typeof orderLineSchema>;
 const orderLines = z.array(orderLineSchema).min(1).max(MAX_LINES);

@@ -3,7 +3,9 @@ import { created, defineRoute, ok, type Route } from "../../platform/http.ts";
 import { fail } from "../../platform/problem.ts";
 import { skuSchema as skuCodeSchema } from "../../platform/schemas.ts";
 import * as contract from "./contract.ts";
+import { binOf } from "./domain.ts";
 import type { Holding } from "./holding.ts";
+import type { Drift } from "./reconcile.ts";
 import type { StockService } from "./service.ts";
 
 /** What the routes call. */
@@ -81,6 +83,20 @@ function stockRoutes({ stock }: RouteDeps): Route[] {
         return result.ok ? created(result.answer) : result;
       },
     }),
+    defineRoute<z.infer<typeof contract.reconciliationBody>>({
+      method: "POST",
+      path: "/v1/reconciliations",
+      summary: "Compare balances with the ledger, and repair them when asked to",
+      access: { roles: ["staff"] },
+      // What a first run has repaired a second one finds sound.
+      idempotency: "none",
+      body: contract.reconciliationBody as z.ZodType<z.infer<typeof contract.reconciliationBody>>,
+      responses: { 200: contract.reconciliationAnswer },
+      async handler({ body }) {
+        const { drifts, repaired } = await stock.reconcile(body.skus, body.repair);
+        return ok({ drifts: drifts.map(toDrift), repaired });
+      },
+    }),
     defineRoute({
       method: "GET",
       path: "/v1/stock",
@@ -120,6 +136,17 @@ function stockRoutes({ stock }: RouteDeps): Route[] {
       },
     }),
   ];
+}
+
+function toDrift(drift: Drift): z.infer<typeof contract.driftSchema> {
+  return {
+    sku: drift.sku,
+    bin: binOf(drift.bin_id),
+    onHandDelta: drift.on_hand,
+    allocatedDelta: drift.allocated,
+    damagedDelta: drift.damaged,
+    openDelta: drift.open,
+  };
 }
 
 function holdRoutes({ holding }: RouteDeps): Route[] {

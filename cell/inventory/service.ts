@@ -13,6 +13,7 @@ import {
 import type { HoldStore } from "./holds.ts";
 import { readMirror } from "./mirror.ts";
 import { type MovementCursor, putSkus, readMovements, readSellable, readSkus, readStock } from "./reads.ts";
+import { type Drift, findDrift, repairDrift } from "./reconcile.ts";
 import type { Writer } from "./writer.ts";
 
 export interface StockServiceOptions {
@@ -35,6 +36,10 @@ export interface StockService {
   stock(codes: readonly string[]): Promise<{ ok: true; answer: StockAnswer } | Failure>;
   movements(sku: string, cursor: string | undefined): Promise<MovementPage | Failure>;
   sellable(): Promise<SellableList>;
+  reconcile(
+    skus: readonly string[],
+    repair: boolean,
+  ): Promise<{ drifts: readonly Drift[]; repaired: number }>;
 }
 
 export interface MovementPage {
@@ -53,6 +58,11 @@ export function createStockService(options: StockServiceOptions): StockService {
 
   return {
     sellable,
+    async reconcile(skus, repair) {
+      if (!repair) return { drifts: await findDrift(sql, skus), repaired: 0 };
+      const drifts = await repairDrift(sql, skus);
+      return { drifts, repaired: drifts.length };
+    },
     async run<T>(command: Command) {
       const outcome: Outcome = await writer.submit(command);
       return outcome.ok ? { ok: true as const, answer: outcome.answer as T } : outcome;

@@ -18,7 +18,7 @@ export async function writeEffects(tx: Tx, effects: Effects): Promise<void> {
   if (effects.answers.length > 0) {
     await tx.query(
       `INSERT INTO inventory.command (command_id, body_hash, answer)
-       SELECT k, h, a::JSONB FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS n (k, h, a)
+       SELECT k, h, a FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS n (k, h, a)
        ON CONFLICT (command_id) DO NOTHING`,
       [
         effects.answers.map((row) => row.key),

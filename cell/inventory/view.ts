@@ -14,7 +14,7 @@ import { type BinBalance, binOf } from "./domain.ts";
 interface AnswerRow {
   readonly command_id: string;
   readonly body_hash: string;
-  readonly answer: unknown;
+  readonly answer: string;
 }
 interface AllocationRow {
   readonly hold_id: string;
@@ -102,7 +102,10 @@ export async function loadView(tx: Tx, commands: readonly Submitted[]): Promise<
     allocations: groupAllocations(first?.allocations ?? [], lines),
     holds: new Map((second?.holds ?? []).map((row) => [row.hold_id, toHold(row)])),
     answers: new Map(
-      (first?.answers ?? []).map((row) => [row.command_id, { bodyHash: row.body_hash, answer: row.answer }]),
+      (first?.answers ?? []).map((row) => [
+        row.command_id,
+        { bodyHash: row.body_hash, answer: JSON.parse(row.answer) },
+      ]),
     ),
   };
 }

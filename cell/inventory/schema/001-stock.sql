@@ -40,10 +40,11 @@ CREATE TABLE IF NOT EXISTS inventory.movement (
   created_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 CREATE INDEX IF NOT EXISTS movement_by_sku ON inventory.movement (sku, version, ordinal);
+-- The answer is kept as it was written: JSONB would give it back with its fields in another order.
 CREATE TABLE IF NOT EXISTS inventory.command (
   command_id TEXT PRIMARY KEY,
   body_hash TEXT NOT NULL,
-  answer JSONB NOT NULL,
+  answer TEXT NOT NULL,
   created_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 CREATE INDEX IF NOT EXISTS command_by_age ON inventory.command (created_at);
