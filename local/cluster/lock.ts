@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ClusterError } from "./errors.ts";
@@ -8,6 +8,8 @@ interface Holder {
   readonly pid: number;
   readonly startTicks: number;
 }
+
+const WRITE_BOUND_MS = 5_000;
 
 /**
  * Runs `work` while no other process holds the lock at `path`. A lock whose holder has died is taken over.
@@ -49,9 +51,32 @@ function takeOrReadHolder(path: string): "mine" | Holder | undefined {
   }
   const holder = readHolder(path);
   // The same process may ask twice at once (two clusters started together): it is alive, so the second waits.
-  if (holder === undefined || isAlive(holder)) return holder;
-  rmSync(path, { force: true });
+  if (holder === undefined ? !isAbandoned(path) : isAlive(holder)) return holder;
+  clear(path);
   return takeOrReadHolder(path);
+}
+
+/** True for a file without a holder that is too old to be one that is being written now. */
+function isAbandoned(path: string): boolean {
+  try {
+    return Date.now() - statSync(path).mtimeMs > WRITE_BOUND_MS;
+  } catch {
+    return false;
+  }
+}
+
+/** Two that find the same dead holder must not both remove: the later one would remove the lock of the earlier. */
+function clear(path: string): void {
+  const aside = `${path}.${process.pid}`;
+  try {
+    renameSync(path, aside);
+    const holder = readHolder(aside);
+    if (holder !== undefined && isAlive(holder)) linkSync(aside, path);
+  } catch {
+    // Somebody else was faster; the next look tells who.
+  } finally {
+    rmSync(aside, { force: true });
+  }
 }
 
 function readHolder(path: string): Holder | undefined {
