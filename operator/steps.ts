@@ -62,7 +62,8 @@ function storeReady(name: string, what: string, facts: Facts, observed: Observed
   const desired = facts.base.find(({ kind, metadata }) => kind === "StatefulSet" && metadata.name === name);
   const live = rolloutOf(find(observed, "StatefulSet", name), revisionOf(desired));
   const held = facts.held.includes(`StatefulSet/${name}`);
-  if (live.complete) return done("Ready", `All ${live.replicas} pods of the ${what} are ready.`);
+  if (live.complete)
+    return done("Ready", `Every pod of the ${what} is ready (${live.ready} of ${live.replicas}).`);
   if (held) return waiting("Held", `The ${what} is held by an annotation; it goes on when the hold expires.`);
   const [blocker] = blockersOf(podsOf(observed, name));
   if (blocker !== undefined)
@@ -131,7 +132,7 @@ function servicesReady(facts: Facts, observed: Observed): StepState {
     return { name: desired.metadata.name, live, rollout: rolloutOf(live, revisionOf(desired)) };
   });
   const behind = states.filter(({ rollout }) => !rollout.complete);
-  if (behind.length === 0) return done("Ready", `All ${states.length} Deployments run the desired release.`);
+  if (behind.length === 0) return done("Ready", "Every Deployment runs the desired release.");
   const names = behind.map(({ name }) => name).join(", ");
   for (const { name, live } of behind) {
     const failure = rolloutFailure(live);
