@@ -1,0 +1,204 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { KubeObject } from "../../platform/kube/objects.ts";
+import { connectTestCluster, must, type TestCluster, uniqueName } from "../testing/cluster.ts";
+import { API_VERSION, FULFILLMENT_CENTER, ROUTING_TABLE } from "./names.ts";
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await connectTestCluster();
+});
+afterAll(() => cluster?.close());
+
+type Json = Record<string, unknown>;
+const base = (): Json => ({
+  region: "kr-test",
+  location: { latitude: "37.5663", longitude: "126.9018" },
+  coverage: { radiusMeters: 8000 },
+  // Paused, so that an operator that happens to run leaves it alone.
+  paused: true,
+  database: { engine: "PostgreSQL" },
+});
+const center = (spec: Json, name = uniqueName("crd")): KubeObject => ({
+  apiVersion: API_VERSION,
+  kind: "FulfillmentCenter",
+  metadata: { name },
+  spec: { ...base(), ...spec },
+});
+
+describe("a FulfillmentCenter that is wrong is refused with a sentence", () => {
+  const location = { latitude: "37.5663", longitude: "126.9018" };
+  it.each<[string, Json, string]>([
+    ["latitude is a number", { location: { ...location, latitude: 37.5 } }, "must be of type string"],
+    [
+      "latitude out of range",
+      { location: { ...location, latitude: "90.1" } },
+      "latitude is a decimal string between -90 and 90",
+    ],
+    ["latitude not decimal", { location: { ...location, latitude: "37,5" } }, "latitude is a decimal string"],
+    [
+      "longitude out of range",
+      { location: { ...location, longitude: "-180.0001" } },
+      "longitude is a decimal string between -180 and 180",
+    ],
+    ["coverage too small", { coverage: { radiusMeters: 99 } }, "greater than or equal to 100"],
+    ["coverage too large", { coverage: { radiusMeters: 200_001 } }, "less than or equal to 200000"],
+    [
+      "service level too short",
+      { coverage: { radiusMeters: 500, serviceLevelMinutes: 1 } },
+      "greater than or equal to 5",
+    ],
+    ["no coverage", { coverage: undefined }, "spec.coverage: Required value"],
+    ["region no label", { region: "KR_Seoul" }, "region is lower-case letters, digits and '-'"],
+    ["unknown mode", { mode: "Hibernated" }, 'supported values: "Active", "Draining", "Fenced"'],
+    ["unknown topology", { topology: "Together" }, 'supported values: "Separate", "Compact"'],
+    [
+      "replicas of PostgreSQL",
+      { database: { engine: "PostgreSQL", replicas: 3 } },
+      "database.replicas is 1 unless the engine is CockroachDB",
+    ],
+    [
+      "an even number of replicas",
+      { database: { engine: "CockroachDB", replicas: 4 } },
+      "database.replicas is odd",
+    ],
+    [
+      "storage without a unit",
+      { database: { engine: "PostgreSQL", storage: "20" } },
+      "database.storage is a whole number followed by Mi, Gi or Ti",
+    ],
+    [
+      "cache memory in words",
+      { cache: { memory: "64 MB" } },
+      "cache.memory is a whole number followed by Mi, Gi or Ti",
+    ],
+    [
+      "brokers without a port",
+      { messaging: { bootstrapServers: "kafka" } },
+      "messaging.bootstrapServers is host:port",
+    ],
+    ["no partition", { messaging: { partitions: 0 } }, "greater than or equal to 1"],
+    ["an unknown service", { services: [{ name: "billing" }] }, 'supported values: "inventory", "orders"'],
+    [
+      "a service twice",
+      { services: [{ name: "orders" }, { name: "orders", replicas: 2 }] },
+      "Duplicate value",
+    ],
+    [
+      "cpu in words",
+      { services: [{ name: "orders", resources: { requests: { cpu: "half" } } }] },
+      "cpu is millicores or whole cores",
+    ],
+    ["currency in words", { market: { currency: "won" } }, "currency is an ISO 4217 code"],
+    [
+      "an external database without its address range",
+      { database: { engine: "PostgreSQL", external: { host: "db", cidr: "db", secretRef: { name: "s" } } } },
+      "cidr is an address range",
+    ],
+    ["unknown deletion policy", { deletion: { policy: "Snapshot" } }, 'supported values: "Retain", "Delete"'],
+  ])("%s", async (_title, spec, sentence) => {
+    const result = await cluster.client.create(FULFILLMENT_CENTER, center(spec));
+    expect(result).toMatchObject({ ok: false, code: "invalid", message: expect.stringContaining(sentence) });
+  });
+
+  it.each([["a".repeat(41)], ["has.dot"]])("name %s", async (name) => {
+    const result = await cluster.client.create(FULFILLMENT_CENTER, center({}, name));
+    expect(result).toMatchObject({
+      ok: false,
+      message: expect.stringContaining("metadata.name is at most 40"),
+    });
+  });
+});
+
+describe("a change that cannot be carried out is refused with a sentence", () => {
+  it.each<[string, Json, Json, string]>([
+    ["region", {}, { region: "kr-other" }, "region cannot be changed"],
+    ["engine", {}, { database: { engine: "CockroachDB" } }, "database.engine cannot be changed"],
+    [
+      "smaller storage",
+      { database: { engine: "PostgreSQL", storage: "2Gi" } },
+      { database: { engine: "PostgreSQL", storage: "2047Mi" } },
+      "database.storage only grows",
+    ],
+    [
+      "fewer partitions",
+      { messaging: { partitions: 6 } },
+      { messaging: { partitions: 5 } },
+      "messaging.partitions only grows",
+    ],
+    ["persistence", {}, { cache: { persistence: false } }, "cache.persistence cannot be changed"],
+  ])("%s", async (_title, before, after, sentence) => {
+    const name = uniqueName("crd");
+    must(await cluster.client.create(FULFILLMENT_CENTER, center(before, name)));
+    try {
+      const result = await cluster.client.patch(FULFILLMENT_CENTER, { name }, { spec: after });
+      expect(result).toMatchObject({
+        ok: false,
+        code: "invalid",
+        message: expect.stringContaining(sentence),
+      });
+    } finally {
+      must(await cluster.client.remove(FULFILLMENT_CENTER, { name }));
+    }
+  });
+
+  it("what may change does: more storage, more partitions, another topology, mode and image", async () => {
+    const name = uniqueName("crd");
+    must(await cluster.client.create(FULFILLMENT_CENTER, center({}, name)));
+    const spec = {
+      topology: "Separate",
+      mode: "Draining",
+      release: { image: "cell:2" },
+      database: { storage: "1Ti" },
+      messaging: { partitions: 9 },
+    };
+    must(await cluster.client.patch(FULFILLMENT_CENTER, { name }, { spec }));
+    must(await cluster.client.remove(FULFILLMENT_CENTER, { name }));
+  });
+});
+
+describe("what the API server fills in", () => {
+  it("is what the schema says by default", async () => {
+    const name = uniqueName("crd");
+    const { database: _none, ...smallest } = base();
+    const created = must(
+      await cluster.client.create(FULFILLMENT_CENTER, { ...center({}, name), spec: smallest }),
+    );
+    must(await cluster.client.remove(FULFILLMENT_CENTER, { name }));
+    expect(created.spec).toEqual({
+      ...smallest,
+      location: { ...(smallest.location as Json), timeZone: "Asia/Seoul" },
+      coverage: { radiusMeters: 8000, serviceLevelMinutes: 60 },
+      market: { currency: "KRW", locale: "ko-KR" },
+      mode: "Active",
+      topology: "Compact",
+      release: {},
+      capacity: { maxOrdersPerMinute: 600, pickers: 10 },
+      database: { engine: "CockroachDB", storage: "20Gi" },
+      cache: { memory: "64Mi", persistence: true },
+      messaging: { partitions: 3, retentionHours: 168 },
+      services: [],
+      isolation: { networkPolicy: "Declared" },
+      deletion: { policy: "Retain", protection: false },
+    });
+  });
+});
+
+describe("a RoutingTable", () => {
+  it("refuses a version that goes back", async () => {
+    const name = uniqueName("rt");
+    const table = {
+      apiVersion: API_VERSION,
+      kind: "RoutingTable",
+      metadata: { name },
+      spec: { version: 5, cells: [] },
+    };
+    must(await cluster.client.create(ROUTING_TABLE, table));
+    const result = await cluster.client.patch(ROUTING_TABLE, { name }, { spec: { version: 4 } });
+    must(await cluster.client.remove(ROUTING_TABLE, { name }));
+    expect(result).toMatchObject({
+      ok: false,
+      code: "invalid",
+      message: expect.stringContaining("version only grows"),
+    });
+  });
+});
