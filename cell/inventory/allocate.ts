@@ -1,7 +1,7 @@
 import { fail } from "../../platform/problem.ts";
 import type { Allocation, AllocationLine, LedgerView, SqlHold } from "./commands.ts";
 import type { Bin } from "./contract.ts";
-import { aggregate, chooseBins, sellableOf } from "./domain.ts";
+import { aggregate, chooseBins, type Demand, sellableOf } from "./domain.ts";
 import { type CommandOf, type Decision, movement, openOf, outOfStock, unknownSkus } from "./moves.ts";
 
 /** A hold can be renewed, but not for ever. */
@@ -126,7 +126,9 @@ export function decideHold(view: LedgerView, command: CommandOf<"hold">): Decisi
     .map(({ sku, quantity }) => ({
       sku,
       requested: quantity,
-      available: sellableOf(view.balances.get(sku) ?? []) - heldByOthers(view, sku, command.id),
+      available:
+        sellableOf(view.balances.get(sku) ?? []) -
+        ((view.held.get(sku) ?? 0) - unitsIn(own?.lines ?? [], sku)),
     }))
     .filter((line) => line.available < line.requested);
   if (short.length > 0) return outOfStock(short);
@@ -137,11 +139,6 @@ export function decideHold(view: LedgerView, command: CommandOf<"hold">): Decisi
   return { ok: true, answer: { expiresAtMs }, change: { movements: [], hold } };
 }
 
-function heldByOthers(view: LedgerView, sku: string, holdId: string): number {
-  let units = 0;
-  for (const hold of view.holds.values()) {
-    if (hold.holdId === holdId || hold.expiresAtMs <= view.nowMs) continue;
-    for (const line of hold.lines) if (line.sku === sku) units += line.quantity;
-  }
-  return units;
+function unitsIn(lines: readonly Demand[], sku: string): number {
+  return lines.find((line) => line.sku === sku)?.quantity ?? 0;
 }

@@ -9,7 +9,7 @@ import {
   type SettledCommand,
   type SqlHold,
 } from "./commands.ts";
-import { type BinBalance, type MovementDraft, sellableOf, versionOf } from "./domain.ts";
+import { type BinBalance, type Demand, type MovementDraft, sellableOf, versionOf } from "./domain.ts";
 import { decide } from "./ledger.ts";
 
 /** A command with the hash of what it says, so that one id cannot stand for two things. */
@@ -129,8 +129,18 @@ export function advance(view: LedgerView, change: Change): void {
     view.balances.set(draft.sku, found ? rows.map((row) => (row === found ? next : row)) : [...rows, next]);
   }
   if (change.allocation) view.allocations.set(change.allocation.holdId, change.allocation);
-  if (change.removeHold !== undefined) view.holds.delete(change.removeHold);
-  if (change.hold) view.holds.set(change.hold.holdId, change.hold);
+  if (change.removeHold !== undefined) putHold(view, change.removeHold, undefined);
+  if (change.hold) putHold(view, change.hold.holdId, change.hold);
+}
+
+function putHold(view: LedgerView, holdId: string, hold: SqlHold | undefined): void {
+  const count = (lines: readonly Demand[], sign: 1 | -1) => {
+    for (const { sku, quantity } of lines) view.held.set(sku, (view.held.get(sku) ?? 0) + sign * quantity);
+  };
+  count(view.holds.get(holdId)?.lines ?? [], -1);
+  count(hold?.lines ?? [], 1);
+  if (hold) view.holds.set(holdId, hold);
+  else view.holds.delete(holdId);
 }
 
 function emptyRow({ sku, binId, bin }: MovementDraft): BinBalance {

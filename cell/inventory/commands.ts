@@ -132,8 +132,10 @@ export interface LedgerView {
   readonly skus: Map<string, SkuFacts>;
   readonly balances: Map<string, BinBalance[]>;
   readonly allocations: Map<string, Allocation>;
-  /** Live holds in SQL that touch a SKU of the batch, by hold id. */
+  /** The live holds in SQL that the commands name. */
   readonly holds: Map<string, SqlHold>;
+  /** Units that all live holds in SQL claim, for the SKUs that new holds ask for. */
+  readonly held: Map<string, number>;
   /** By `commandKey`. */
   readonly answers: Map<string, StoredAnswer>;
 }

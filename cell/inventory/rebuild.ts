@@ -83,34 +83,38 @@ export function createRebuilder(options: RebuildOptions): Rebuilder {
   }
 
   async function moveHolds(token?: string): Promise<MovedHold[]> {
-    const rows = await sql.query<HoldRow>(
-      `SELECT hold_id, order_id, owner, call_key,
-         (extract(epoch FROM expires_at - now()) * 1000)::INT8 AS remaining_ms
-       FROM inventory.hold ORDER BY expires_at LIMIT $1`,
-      [PAGE],
-    );
-    if (rows.length === 0) return [];
-    const lines = await linesOf(
-      sql,
-      rows.map((row) => row.hold_id),
-    );
     const moved: MovedHold[] = [];
-    for (const row of rows) {
-      const gone = row.remaining_ms <= 0;
-      const taken =
-        gone ||
-        (await holds.import({
-          holdId: row.hold_id,
-          orderId: row.order_id,
-          owner: row.owner,
-          callKey: row.call_key,
-          remainingMs: row.remaining_ms,
-          lines: lines.get(row.hold_id) ?? [],
-          ...(token === undefined ? {} : { token }),
-        }));
-      if (taken) moved.push({ holdId: row.hold_id, callKey: row.call_key });
+    let after = "";
+    for (let page = 0; page < MAX_PAGES; page++) {
+      const rows = await readHolds(sql, after);
+      const lines = await linesOf(
+        sql,
+        rows.map((row) => row.hold_id),
+      );
+      const taken = await Promise.all(rows.map((row) => moveHold(row, lines.get(row.hold_id) ?? [], token)));
+      moved.push(
+        ...rows
+          .filter((_, index) => taken[index])
+          .map((row) => ({ holdId: row.hold_id, callKey: row.call_key })),
+      );
+      if (token !== undefined) await holds.recount(token, LOCK_MS, 0, HOLDS_PAGE);
+      const last = rows.at(-1);
+      if (!last || rows.length < HOLDS_PAGE) break;
+      after = last.hold_id;
     }
     return moved;
+  }
+
+  /** True when the row may go: the hold store has the hold, or its time is over. */
+  async function moveHold(
+    row: HoldRow,
+    lines: readonly Demand[],
+    token: string | undefined,
+  ): Promise<boolean> {
+    if (row.remaining_ms <= 0) return true;
+    const { hold_id: holdId, order_id: orderId, owner, call_key: callKey, remaining_ms: remainingMs } = row;
+    const hold = { holdId, orderId, owner, callKey, remainingMs, lines };
+    return await holds.import(token === undefined ? hold : { ...hold, token });
   }
 
   return {
@@ -167,6 +171,15 @@ export async function mirrorAll(
     if (!last || page.length < PAGE) return count;
     after = last.sku;
   }
+}
+
+async function readHolds(sql: Sql, after: string): Promise<HoldRow[]> {
+  return await sql.query<HoldRow>(
+    `SELECT hold_id, order_id, owner, call_key,
+       (extract(epoch FROM expires_at - now()) * 1000)::INT8 AS remaining_ms
+     FROM inventory.hold WHERE hold_id > $1 ORDER BY hold_id LIMIT $2`,
+    [after, HOLDS_PAGE],
+  );
 }
 
 async function linesOf(sql: Sql, holdIds: readonly string[]): Promise<Map<string, Demand[]>> {

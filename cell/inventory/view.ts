@@ -70,9 +70,10 @@ const LOAD_STOCK = `SELECT
        (extract(epoch FROM expires_at) * 1000)::FLOAT8 AS expires_ms,
        (SELECT json_agg(json_build_object('sku', x.sku, 'quantity', x.quantity))
         FROM inventory.hold_line x WHERE x.hold_id = o.hold_id) AS lines
-     FROM inventory.hold o
-     WHERE expires_at > now() AND (hold_id = ANY($2::TEXT[]) OR hold_id IN (
-       SELECT hold_id FROM inventory.hold_line WHERE sku = ANY($3::TEXT[])))) h) AS holds`;
+     FROM inventory.hold o WHERE hold_id = ANY($2::TEXT[]) AND expires_at > now()) h) AS holds,
+  (SELECT json_agg(row_to_json(t)) FROM (
+     SELECT l.sku, sum(l.quantity) AS units FROM inventory.hold_line l JOIN inventory.hold h ON h.hold_id = l.hold_id
+     WHERE l.sku = ANY($3::TEXT[]) AND h.expires_at > now() GROUP BY l.sku) t) AS held`;
 
 /** Reads what the commands need; run it inside the transaction that writes their effects. */
 export async function loadView(tx: Tx, commands: readonly Submitted[]): Promise<LedgerView> {
@@ -92,6 +93,7 @@ export async function loadView(tx: Tx, commands: readonly Submitted[]): Promise<
     skus: { sku: string; barcode: string; weight_grams: number }[] | null;
     balances: BalanceRow[] | null;
     holds: HoldRow[] | null;
+    held: { sku: string; units: number }[] | null;
   }>(LOAD_STOCK, [skus, holdIds, heldSkus]);
   return {
     nowMs: first?.now_ms ?? 0,
@@ -101,6 +103,7 @@ export async function loadView(tx: Tx, commands: readonly Submitted[]): Promise<
     balances: groupBalances(second?.balances ?? []),
     allocations: groupAllocations(first?.allocations ?? [], lines),
     holds: new Map((second?.holds ?? []).map((row) => [row.hold_id, toHold(row)])),
+    held: new Map((second?.held ?? []).map((row) => [row.sku, row.units])),
     answers: new Map(
       (first?.answers ?? []).map((row) => [
         row.command_id,

@@ -5,7 +5,7 @@ import type { Sql } from "../../platform/sql.ts";
 import type { Worker } from "../../platform/workers.ts";
 import type { HoldStore } from "./holds.ts";
 import { type Mirror, readMirrorPage } from "./mirror.ts";
-import type { Rebuilder } from "./rebuild.ts";
+import type { MovedHold, Rebuilder } from "./rebuild.ts";
 import { reconcilePage } from "./reconcile.ts";
 import type { Writer } from "./writer.ts";
 
@@ -22,6 +22,7 @@ export interface WorkerDeps {
 const SWEEP_BITE = 100;
 const MAX_BITES = 200;
 const RECONCILE_PAGE = 100;
+const FORGET_PIECE = 200;
 const PRUNE_LIMIT = 1_000;
 const COMMAND_RETENTION_DAYS = 30;
 
@@ -31,6 +32,7 @@ export function createWorkers(deps: WorkerDeps): Worker[] {
     { name: "inventory-watch", intervalMs: 1_000, run: () => watch(deps) },
     { name: "inventory-mirror", intervalMs: 500, run: () => settleNotes(deps) },
     { name: "inventory-sweep", intervalMs: 1_000, run: (signal) => sweep(deps, signal) },
+    { name: "inventory-expire", intervalMs: 5_000, run: () => expireSqlHolds(deps) },
     { name: "inventory-reconcile", intervalMs: 5_000, run: reconciler(deps) },
     { name: "inventory-prune", intervalMs: 60_000, run: () => prune(deps.sql) },
   ];
@@ -40,9 +42,27 @@ export function createWorkers(deps: WorkerDeps): Worker[] {
 async function watch({ rebuilder, writer }: WorkerDeps): Promise<void> {
   const result = await rebuilder.check();
   if (result !== "sound" && result !== "rebuilt") return;
-  const movedHolds = await rebuilder.moveHolds();
-  if (movedHolds.length === 0) return;
-  await writer.submit({ kind: "settled", id: randomUUID(), mirrors: [], holdIds: [], movedHolds });
+  await forgetHolds(writer, await rebuilder.moveHolds());
+}
+
+/** Deletes rows of holds in SQL, in pieces that leave room for other commands between them. */
+async function forgetHolds(writer: Writer, gone: readonly MovedHold[]): Promise<void> {
+  for (let at = 0; at < gone.length; at += FORGET_PIECE) {
+    const movedHolds = gone.slice(at, at + FORGET_PIECE);
+    await writer.submit({ kind: "settled", id: randomUUID(), mirrors: [], holdIds: [], movedHolds });
+  }
+}
+
+/** Holds in SQL end by their time, too, however long the hold store stays away. */
+async function expireSqlHolds({ sql, writer }: WorkerDeps): Promise<void> {
+  const rows = await sql.query<{ hold_id: string; call_key: string }>(
+    "SELECT hold_id, call_key FROM inventory.hold WHERE expires_at < now() ORDER BY expires_at LIMIT $1",
+    [PRUNE_LIMIT],
+  );
+  await forgetHolds(
+    writer,
+    rows.map((row) => ({ holdId: row.hold_id, callKey: row.call_key })),
+  );
 }
 
 /** The one drainer of notes: repeats what is overdue, then deletes what the hold store has taken. */
