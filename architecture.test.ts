@@ -51,7 +51,8 @@ const text = new Map(sources.map((file) => [file, readFileSync(join(ROOT, file),
 
 function importsOf(file: string): Import[] {
   const found: Import[] = [];
-  const pattern = /(?:^|\n)\s*(?:import|export)\s+(type\s+)?(?:[\w*{][^;"']*?\sfrom\s+)?["']([^"']+)["']|import\(["']([^"']+)["']\)/g;
+  const pattern =
+    /(?:^|\n)\s*(?:import|export)\s+(type\s+)?(?:[\w*{][^;"']*?\sfrom\s+)?["']([^"']+)["']|import\(["']([^"']+)["']\)/g;
   for (const match of (text.get(file) ?? "").matchAll(pattern)) {
     const target = match[2] ?? match[3] ?? "";
     if (target.startsWith("node:")) continue;
@@ -91,7 +92,9 @@ describe("packages", () => {
 
 describe("layers", () => {
   it("platform imports nothing above it", () => {
-    const up = production.filter(({ file, own, target }) => own && file.startsWith("platform/") && !target.startsWith("platform/"));
+    const up = production.filter(
+      ({ file, own, target }) => own && file.startsWith("platform/") && !target.startsWith("platform/"),
+    );
     expect(say(up)).toEqual([]);
   });
 
@@ -127,7 +130,15 @@ describe("layers", () => {
   });
 
   it("inside a slice imports go one way", () => {
-    const order = ["domain.ts", "contract.ts", "store.ts", "service.ts", "routes.ts", "events.ts", "slice.ts"];
+    const order = [
+      "domain.ts",
+      "contract.ts",
+      "store.ts",
+      "service.ts",
+      "routes.ts",
+      "events.ts",
+      "slice.ts",
+    ];
     const rank = (path: string) => {
       const name = path.split("/").at(-1) ?? "";
       if (name === "domain.ts" || name === "contract.ts") return 0;
@@ -151,7 +162,9 @@ describe("layers", () => {
 
   it("no domain reads the clock or draws a random number", () => {
     const impure = typescript.filter(
-      (file) => file.endsWith("/domain.ts") && /Date\.now|new Date\(\)|Math\.random|process\.|performance\.now/.test(text.get(file) ?? ""),
+      (file) =>
+        file.endsWith("/domain.ts") &&
+        /Date\.now|new Date\(\)|Math\.random|process\.|performance\.now/.test(text.get(file) ?? ""),
     );
     expect(impure).toEqual([]);
   });
@@ -164,19 +177,27 @@ describe("files", () => {
   });
 
   it("live in a known folder", () => {
-    const strays = typescript.filter((file) => file.includes("/") && !TOP_FOLDERS.includes(file.split("/")[0] ?? ""));
+    const strays = typescript.filter(
+      (file) => file.includes("/") && !TOP_FOLDERS.includes(file.split("/")[0] ?? ""),
+    );
     expect(strays).toEqual([]);
   });
 
   it("have no default export but where a tool asks for one", () => {
-    const found = typescript.filter((file) => file !== "vitest.config.ts" && /^export default/m.test(text.get(file) ?? ""));
+    const found = typescript.filter(
+      (file) => file !== "vitest.config.ts" && /^export default/m.test(text.get(file) ?? ""),
+    );
     expect(found).toEqual([]);
   });
 
   it("leave no check switched off and no note to finish later", () => {
     // Built from parts, so that this file does not find itself.
-    const marks = new RegExp(["TO" + "DO", "FIX" + "ME", "\\.only\\(", "\\.skip\\(", "@ts-" + "ignore"].join("|"));
-    const found = typescript.filter((file) => file !== "architecture.test.ts" && marks.test(text.get(file) ?? ""));
+    const marks = new RegExp(
+      ["TO" + "DO", "FIX" + "ME", "\\.only\\(", "\\.skip\\(", "@ts-" + "ignore"].join("|"),
+    );
+    const found = typescript.filter(
+      (file) => file !== "architecture.test.ts" && marks.test(text.get(file) ?? ""),
+    );
     expect(found).toEqual([]);
   });
 });

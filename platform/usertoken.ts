@@ -76,16 +76,22 @@ export function createUserVerifier(options: UserVerifierOptions): UserVerifier {
   return {
     async verify(authorization) {
       const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(authorization ?? "")?.[1];
-      if (!token) return fail("unauthenticated", "Send `Authorization: Bearer <token>` with a token of the region.");
+      if (!token)
+        return fail("unauthenticated", "Send `Authorization: Bearer <token>` with a token of the region.");
       try {
         const claims = claimsSchema.safeParse(await payloadOf(token));
         if (claims.success) return { ok: true, user: claims.data };
         return fail("unauthenticated", "The token's sub, roles or centers are not what this region issues.");
       } catch (error) {
         if (error instanceof KeysAway)
-          return fail("unavailable", "No keys of the identity provider are known yet; try again in two seconds.");
-        if (error instanceof errors.JWTExpired) return fail("unauthenticated", "The token has expired; get a new one.");
-        if (error instanceof errors.JOSEError) return fail("unauthenticated", "The token was not signed by this region.");
+          return fail(
+            "unavailable",
+            "No keys of the identity provider are known yet; try again in two seconds.",
+          );
+        if (error instanceof errors.JWTExpired)
+          return fail("unauthenticated", "The token has expired; get a new one.");
+        if (error instanceof errors.JOSEError)
+          return fail("unauthenticated", "The token was not signed by this region.");
         throw error;
       }
     },

@@ -115,6 +115,8 @@ export type Destination =
   | { readonly kind: "cell"; readonly center: string; readonly slice: SliceName; readonly path: string }
   | { readonly kind: "unknown" };
 
+export type CellDestination = Extract<Destination, { kind: "cell" }>;
+
 const SLICE_OF_COLLECTION: Readonly<Record<string, readonly [slice: SliceName, prefix: string]>> = {
   orders: ["orders", "ord"],
   "pick-lists": ["fulfillment", "pck"],
@@ -127,7 +129,11 @@ const SLICE_OF_COLLECTION: Readonly<Record<string, readonly [slice: SliceName, p
  * Reads the destination out of method and path: ids carry their center, so no lookup is needed.
  * `/v1/centers/{center}/{slice}/rest` is the way to what has no id yet. Internal paths are never reachable.
  */
-export function destinationOf(method: string, path: string, isSlice: (name: string) => name is SliceName): Destination {
+export function destinationOf(
+  method: string,
+  path: string,
+  isSlice: (name: string) => name is SliceName,
+): Destination {
   const [root, collection, id, ...rest] = path.slice(1).split("/");
   if (root !== "v1" || !collection) return { kind: "unknown" };
   if (collection === "orders" && id === undefined && method === "POST") return { kind: "place" };

@@ -1,4 +1,10 @@
-import { Agent, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request } from "node:http";
+import {
+  Agent,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestOptions,
+  request,
+} from "node:http";
 import type { Readable } from "node:stream";
 import type { CellAddress } from "./domain.ts";
 import type { ForwardOutcome } from "./placement.ts";
@@ -39,11 +45,17 @@ const CONNECT_TIMEOUT_MS = 1_000;
 
 /** Makes the pool of one cell. */
 export function createCellPool(options: CellPoolOptions): CellPool {
-  const agent = new Agent({ keepAlive: true, maxSockets: options.maxInFlight, maxFreeSockets: 32, timeout: 60_000 });
+  const agent = new Agent({
+    keepAlive: true,
+    maxSockets: options.maxInFlight,
+    maxFreeSockets: 32,
+    timeout: 60_000,
+  });
   let inFlight = 0;
 
   async function stream(outgoing: Outgoing): Promise<StreamOutcome> {
-    if (inFlight >= options.maxInFlight) return { kind: "not-sent", reason: "too many requests under way to this cell" };
+    if (inFlight >= options.maxInFlight)
+      return { kind: "not-sent", reason: "too many requests under way to this cell" };
     inFlight++;
     const outcome = await send(agent, outgoing);
     if (outcome.kind === "answered") outcome.response.once("close", () => inFlight--);
@@ -83,7 +95,10 @@ function send(agent: Agent, outgoing: Outgoing): Promise<StreamOutcome> {
     outbound.once("socket", (socket) => {
       connected = !socket.connecting;
       if (connected) return;
-      connectTimer = setTimeout(() => outbound.destroy(new Error("no connection in time")), CONNECT_TIMEOUT_MS);
+      connectTimer = setTimeout(
+        () => outbound.destroy(new Error("no connection in time")),
+        CONNECT_TIMEOUT_MS,
+      );
       socket.once("connect", () => {
         connected = true;
         clearTimeout(connectTimer);
@@ -108,7 +123,8 @@ function send(agent: Agent, outgoing: Outgoing): Promise<StreamOutcome> {
   });
 }
 
-async function readAnswer(response: IncomingMessage): Promise<ForwardOutcome> {
+/** Reads a whole answer into memory; broken off or too large, its outcome is ambiguous. */
+export async function readAnswer(response: IncomingMessage): Promise<ForwardOutcome> {
   const chunks: Buffer[] = [];
   let length = 0;
   try {
@@ -120,7 +136,12 @@ async function readAnswer(response: IncomingMessage): Promise<ForwardOutcome> {
   } catch (error) {
     return { kind: "ambiguous", reason: String((error as NodeJS.ErrnoException).code ?? error) };
   }
-  return { kind: "answered", status: response.statusCode ?? 502, headers: response.headers, body: Buffer.concat(chunks) };
+  return {
+    kind: "answered",
+    status: response.statusCode ?? 502,
+    headers: response.headers,
+    body: Buffer.concat(chunks),
+  };
 }
 
 /** Headers that belong to one connection and are never passed on (RFC 9110 section 7.6.1), and those that only this gateway may set. */
@@ -144,7 +165,8 @@ export function passedOnHeaders(headers: IncomingHttpHeaders): Record<string, st
   const named = new Set((headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
   const passed: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || NOT_PASSED_ON.has(name) || named.has(name) || name.startsWith("x-cells-")) continue;
+    if (value === undefined || NOT_PASSED_ON.has(name) || named.has(name) || name.startsWith("x-cells-"))
+      continue;
     passed[name] = Array.isArray(value) ? value.join(", ") : value;
   }
   return passed;

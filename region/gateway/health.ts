@@ -62,6 +62,10 @@ export function judge(
 }
 
 /** Automatic removal never takes the last cell that is in service: with none left, health itself is in doubt. */
-export function mayRemove(name: string, cells: ReadonlyMap<string, CellHealth>, intended: readonly string[]): boolean {
+export function mayRemove(
+  name: string,
+  cells: ReadonlyMap<string, CellHealth>,
+  intended: readonly string[],
+): boolean {
   return intended.some((other) => other !== name && !(cells.get(other)?.removed ?? false));
 }

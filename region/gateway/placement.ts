@@ -18,7 +18,6 @@ export interface PlacementDeps {
   forward(cell: string): Promise<ForwardOutcome>;
   /** The code under the cell's signature when the answer proves that the cell took nothing for this key. */
   refusalCode(cell: string, key: string, answer: Answered): Promise<string | undefined>;
-  rerouted(from: string, to: string): void;
   log(fields: Record<string, unknown>, message: string): void;
 }
 
@@ -45,7 +44,9 @@ export async function place(deps: PlacementDeps, order: PlacementOrder): Promise
   let claimed: { mine: boolean; pin: Pin } | undefined;
   try {
     claimed =
-      first === undefined ? await existing(deps.pins, order.key) : await deps.pins.claim(order.key, order.bodyHash, first);
+      first === undefined
+        ? await existing(deps.pins, order.key)
+        : await deps.pins.claim(order.key, order.bodyHash, first);
   } catch (error) {
     deps.log({ error: String(error) }, "pins are away; the first choice is used and nothing is rerouted");
     return placeWithoutPins(deps, order, first);
@@ -69,7 +70,10 @@ async function placePinned(
   const tried = new Set<string>();
   for (let round = 0; round < MAX_ROUNDS; round++) {
     if (pin.bodyHash !== order.bodyHash)
-      return fail("idempotency-key-reused", "This Idempotency-Key was used with another body; use a new key.");
+      return fail(
+        "idempotency-key-reused",
+        "This Idempotency-Key was used with another body; use a new key.",
+      );
     if (!mine && !(await deps.pins.share(order.key, pin))) {
       ({ mine, pin } = await deps.pins.claim(order.key, order.bodyHash, candidates[0] ?? pin.cell));
       continue;
@@ -83,11 +87,15 @@ async function placePinned(
     if (next === undefined) return giveUp(deps, order, pin, outcome, leave.unlessShared);
     const moved = await deps.pins.move(order.key, pin, next, leave.unlessShared);
     if (!moved) return outcome.kind === "answered" ? outcome : fail("outcome-unknown", UNKNOWN, undefined, 1);
-    deps.rerouted(pin.cell, next);
     pin = moved;
     mine = true;
   }
-  return fail("request-in-progress", "Other requests with this Idempotency-Key are under way; try again.", undefined, 1);
+  return fail(
+    "request-in-progress",
+    "Other requests with this Idempotency-Key are under way; try again.",
+    undefined,
+    1,
+  );
 }
 
 type Leave =
@@ -123,7 +131,12 @@ async function giveUp(
   }
   await deps.pins.forget(order.key, pin);
   const reason = outcome.reason;
-  return fail("cell-unavailable", `The center that covers this address cannot be reached (${reason}).`, { reason }, 5);
+  return fail(
+    "cell-unavailable",
+    `The center that covers this address cannot be reached (${reason}).`,
+    { reason },
+    5,
+  );
 }
 
 async function placeWithoutPins(
@@ -135,7 +148,12 @@ async function placeWithoutPins(
   const outcome = await deps.forward(first);
   if (outcome.kind === "answered") return outcome;
   if (outcome.kind === "ambiguous") return fail("outcome-unknown", UNKNOWN, { reason: outcome.reason }, 2);
-  return fail("cell-unavailable", "The nearest center cannot be reached and rerouting is paused.", undefined, 5);
+  return fail(
+    "cell-unavailable",
+    "The nearest center cannot be reached and rerouting is paused.",
+    undefined,
+    5,
+  );
 }
 
 /** The answer for an order that no cell may be asked for now: 422 where no center covers, else an early 503 with reasons. */
@@ -145,5 +163,10 @@ export function refuse(decision: RouteDecision): Failure {
   if (decision.code === "no-center")
     return fail("no-center", "No fulfillment center delivers to this address.");
   const reasons = passedOver.map(({ cell, reason }) => `${cell}: ${reason}`).join(", ");
-  return fail(decision.code, `Each center that covers this address is out of service now (${reasons}).`, { passedOver }, 5);
+  return fail(
+    decision.code,
+    `Each center that covers this address is out of service now (${reasons}).`,
+    { passedOver },
+    5,
+  );
 }

@@ -1,0 +1,221 @@
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { systemClock } from "../platform/clock.ts";
+import { internalEventsRoute, startConsumer } from "../platform/consumer.ts";
+import type { DomainEvent } from "../platform/events.ts";
+import { createServiceClient, type ServiceClient } from "../platform/fetch.ts";
+import { createHealth, type HealthCheck } from "../platform/health.ts";
+import { type HttpServer, startHttp } from "../platform/http-server.ts";
+import { sqlIdempotency } from "../platform/idempotency.ts";
+import { newId } from "../platform/ids.ts";
+import { sweepInbox } from "../platform/inbox.ts";
+import type { KafkaBus } from "../platform/kafka.ts";
+import { createLogger, type Logger } from "../platform/log.ts";
+import { createMetrics, type Metrics } from "../platform/metrics.ts";
+import { createRelay } from "../platform/outbox.ts";
+import type { Redis } from "../platform/redis.ts";
+import type { BuiltSlice, CellEnv, SliceContext, SliceDefinition } from "../platform/slice.ts";
+import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../platform/slices.ts";
+import { createSql } from "../platform/sql.ts";
+import {
+  createSigner,
+  createVerifier,
+  type PrivateKey,
+  type PublicKeys,
+  readKeyFile,
+} from "../platform/trust.ts";
+import { startWorkers, type Worker } from "../platform/workers.ts";
+
+/** What the slices of one process share. */
+export interface Shared {
+  readonly env: CellEnv;
+  /** The environment as it came, for the settings that carry a slice's name. */
+  readonly raw: Readonly<Record<string, string | undefined>>;
+  readonly redis: Redis;
+  readonly kafka: KafkaBus;
+}
+
+export interface RunningSlice {
+  readonly name: SliceName;
+  readonly port: number;
+  readonly context: SliceContext;
+  /** Not ready from now on; requests are still answered. */
+  stopping(): void;
+  stop(): Promise<void>;
+}
+
+const CALL_TIMEOUT_MS = 5_000;
+const RELAY_INTERVAL_MS = 50;
+const SWEEP_INTERVAL_MS = 60_000;
+const SWEEP_ROWS = 1_000;
+
+/** Who consumes whom, as the slices' own subscriptions say; needed by the way around Kafka. */
+export type ConsumerMap = ReadonlyMap<SliceName, readonly SliceName[]>;
+
+/** Starts one slice: context, HTTP server, relay, consumer and workers. Stores that are away are waited for, not died of. */
+export async function startSlice(
+  definition: SliceDefinition,
+  shared: Shared,
+  consumers: ConsumerMap,
+): Promise<RunningSlice> {
+  const { env, raw, kafka } = shared;
+  const { name } = definition;
+  const log = createLogger({ service: name, cell: env.CELL, level: env.LOG_LEVEL });
+  const metrics = createMetrics({ service: name, cell: env.CELL, defaults: true });
+  const context = await createContext(name, shared, log, metrics);
+  const built = definition.build(context);
+  const health = createHealth([...storeChecks(context), ...(built.checks ?? [])]);
+  const keys = await readKeyFile<PublicKeys>(join(env.TRUST_DIR, "jwks.json"));
+  const { sql } = context;
+  const server = await startHttp({
+    routes: [...built.routes, internalEventsRoute({ slice: name, sql, subscriptions: built.subscriptions })],
+    port: Number(raw[`PORT_${name.toUpperCase()}`] ?? SLICE_PORTS[name]),
+    host: env.BIND_HOST,
+    log,
+    metrics,
+    health,
+    openapi: { title: name },
+    verifier: createVerifier({ keys, audience: env.CELL }),
+    idempotency: sqlIdempotency(sql, name),
+    ...(built.upgrade ? { upgrade: built.upgrade } : {}),
+  });
+  await built.start?.();
+  const stopConsumer = await startConsumer({
+    center: env.CELL,
+    slice: name,
+    sql,
+    kafka,
+    subscriptions: built.subscriptions,
+    log,
+    metrics,
+  });
+  const stopWorkers = startWorkers([...commonWorkers(name, context, kafka, consumers), ...built.workers], {
+    log,
+    metrics,
+  });
+  log.info({ port: server.port, epoch: env.CELL_EPOCH }, "slice started");
+  return {
+    name,
+    port: server.port,
+    context,
+    stopping: () => health.stopping(),
+    stop: () => stopSlice(built, server, context, [stopConsumer, stopWorkers]),
+  };
+}
+
+async function stopSlice(
+  built: BuiltSlice,
+  server: HttpServer,
+  context: SliceContext,
+  stops: readonly (() => Promise<void>)[],
+): Promise<void> {
+  // Requests end first, because what they do may need the workers; the pool goes last.
+  await Promise.all([server.close(), ...stops.map((stop) => stop())]);
+  await built.stop?.();
+  await Promise.all(Object.values(context.clients).map((client) => client.close()));
+  await context.sql.close();
+}
+
+async function createContext(
+  name: SliceName,
+  { env, raw, redis, kafka }: Shared,
+  log: Logger,
+  metrics: Metrics,
+): Promise<SliceContext> {
+  const jwk = await readKeyFile<PrivateKey>(join(env.TRUST_DIR, "cell-key.jwk"));
+  const signer = await createSigner({ jwk, issuer: "cell", subject: name });
+  const client = (sibling: SliceName): ServiceClient =>
+    createServiceClient({
+      name: sibling,
+      baseUrl: raw[`URL_${sibling.toUpperCase()}`] ?? `http://127.0.0.1:${SLICE_PORTS[sibling]}`,
+      audience: env.CELL,
+      signer,
+      metrics,
+      timeoutMs: CALL_TIMEOUT_MS,
+    });
+  return {
+    center: env.CELL,
+    epoch: env.CELL_EPOCH,
+    region: env.REGION,
+    env,
+    holder: `${name}-${randomUUID()}`,
+    log,
+    metrics,
+    redis,
+    signer,
+    clock: systemClock,
+    random: Math.random,
+    newId: (prefix) => newId(prefix, env.CELL),
+    clients: Object.fromEntries(
+      SLICE_NAMES.map((sibling) => [sibling, client(sibling)]),
+    ) as SliceContext["clients"],
+    kafkaHealthy: () => kafka.isHealthy(),
+    sql: createSql({
+      host: env.DATABASE_HOST,
+      port: env.DATABASE_PORT,
+      database: env.DATABASE_NAME,
+      user: name,
+      password: raw[`DATABASE_PASSWORD_${name.toUpperCase()}`] ?? "",
+      applicationName: name,
+      max: env.DATABASE_POOL,
+      epoch: env.CELL_EPOCH,
+      log,
+      metrics,
+    }),
+  };
+}
+
+/** Kafka is no part of readiness: without it orders are taken and events go around it. */
+function storeChecks({ sql }: SliceContext): HealthCheck[] {
+  return [
+    {
+      name: "database",
+      async check() {
+        await sql.query("SELECT 1");
+        return undefined;
+      },
+    },
+  ];
+}
+
+function commonWorkers(
+  slice: SliceName,
+  context: SliceContext,
+  kafka: KafkaBus,
+  consumers: ConsumerMap,
+): Worker[] {
+  const { center, holder, log, metrics, sql, clients } = context;
+  const bypass = async (event: DomainEvent) => {
+    const targets = consumers.get(slice) ?? [];
+    const answers = await Promise.all(
+      targets.map((target) =>
+        clients[target].call({
+          method: "POST",
+          path: "/internal/events",
+          body: event,
+          idempotencyKey: event.id,
+        }),
+      ),
+    );
+    return answers.every((answer) => answer.ok);
+  };
+  const relay = createRelay({ center, slice, holder, sql, kafka, bypass, log, metrics });
+  const idempotency = sqlIdempotency(sql, slice);
+  return [
+    {
+      name: "relay",
+      intervalMs: RELAY_INTERVAL_MS,
+      async run(signal) {
+        while ((await relay()) > 0 && !signal.aborted);
+      },
+    },
+    {
+      name: "sweep",
+      intervalMs: SWEEP_INTERVAL_MS,
+      async run() {
+        await sweepInbox(sql, slice, SWEEP_ROWS);
+        await idempotency.sweep(SWEEP_ROWS);
+      },
+    },
+  ];
+}

@@ -1,0 +1,69 @@
+import { loadConfig } from "../platform/config.ts";
+import { createKafka } from "../platform/kafka.ts";
+import { createLogger, errorText } from "../platform/log.ts";
+import { createRedis } from "../platform/redis.ts";
+import { onShutdown } from "../platform/shutdown.ts";
+import { cellEnvSchema } from "../platform/slice.ts";
+import { startTracing } from "../platform/tracing.ts";
+import { type RunningSlice, startSlice } from "./host.ts";
+import { fenceCommand, provisionCommand } from "./provision.ts";
+import { CONSUMERS, parseRoles, SLICES } from "./roles.ts";
+
+const USAGE = "usage: node cell/main.ts <slice>[,<slice>…] | provision [--remove] | fence --epoch N";
+const STOP_GRACE_MS = 15_000;
+/** Between "not ready" and closing the door: load balancers need a moment to look elsewhere. */
+const DRAIN_MS = Number(process.env.DRAIN_MS ?? 1_500);
+
+async function serve(roles: string): Promise<void> {
+  const names = parseRoles(roles);
+  if (!names) throw new Error(`${roles} names no slice. ${USAGE}`);
+  const env = loadConfig(cellEnvSchema, process.env);
+  const service = names.length === 1 ? (names[0] ?? "cell") : "cell";
+  const tracing = await startTracing({
+    service,
+    cell: env.CELL,
+    otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
+    file: env.OTEL_TRACES_FILE,
+  });
+  const log = createLogger({ service, cell: env.CELL, level: env.LOG_LEVEL });
+  const redis = createRedis({ url: env.REDIS_URL, log });
+  const kafka = createKafka({
+    brokers: env.KAFKA_BROKERS.split(","),
+    clientId: `${env.CELL}-${service}`,
+    log,
+  });
+  const shared = { env, raw: process.env, redis, kafka };
+  const running: RunningSlice[] = [];
+  for (const name of names) running.push(await startSlice(SLICES[name], shared, CONSUMERS));
+  onShutdown({
+    log,
+    graceMs: STOP_GRACE_MS,
+    steps: [
+      {
+        name: "readiness",
+        run() {
+          for (const slice of running) slice.stopping();
+        },
+      },
+      { name: "drain", run: () => new Promise((resolve) => setTimeout(resolve, DRAIN_MS)) },
+      { name: "slices", run: async () => void (await Promise.all(running.map((slice) => slice.stop()))) },
+      { name: "kafka", run: () => kafka.close() },
+      { name: "redis", run: () => redis.close() },
+      { name: "tracing", run: () => tracing.stop() },
+    ],
+  });
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const [role, ...rest] = args;
+  if (role === "provision") process.exitCode = await provisionCommand(process.env, rest.includes("--remove"));
+  else if (role === "fence")
+    process.exitCode = await fenceCommand(process.env, Number(rest[rest.indexOf("--epoch") + 1]));
+  else if (role !== undefined) await serve(role);
+  else throw new Error(USAGE);
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  process.stderr.write(`${errorText(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,141 @@
+import { type DomainEvent, deadLetterTopicOf, envelopeSchema, fromWire, groupOf, topicOf } from "./events.ts";
+import { defineRoute, noContent, type Route } from "./http.ts";
+import { deliver, type Subscription } from "./inbox.ts";
+import type { KafkaBus, KafkaMessage } from "./kafka.ts";
+import { errorText, type Logger } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { fail } from "./problem.ts";
+import type { SliceName } from "./slices.ts";
+import { Contended, Fenced, type Sql, sqlState } from "./sql.ts";
+import { withRemoteTrace } from "./tracing.ts";
+
+export interface ConsumerOptions {
+  readonly center: string;
+  readonly slice: SliceName;
+  readonly sql: Sql;
+  readonly kafka: KafkaBus;
+  readonly subscriptions: readonly Subscription[];
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+const RETRIES = 3;
+const RETRY_DELAYS_MS = [100, 500, 2_000];
+const AWAY_DELAY_MS = 1_000;
+
+/**
+ * Follows the topics of the siblings that the subscriptions name. An event that cannot be applied is tried three times more and then
+ * put with the dead letters, so that one bad event does not hold up the rest. While the database is away nothing is given up: the
+ * event waits.
+ */
+export async function startConsumer(options: ConsumerOptions): Promise<() => Promise<void>> {
+  const { center, slice, kafka, subscriptions } = options;
+  if (subscriptions.length === 0) return async () => {};
+  const topics = [...new Set(subscriptions.map(({ from }) => topicOf(center, from)))];
+  const stopping = new AbortController();
+  const stop = await kafka.subscribe({
+    group: groupOf(center, slice),
+    topics,
+    handler: (topic, message) => consume(options, topic, message, stopping.signal),
+  });
+  return async () => {
+    stopping.abort();
+    await stop();
+  };
+}
+
+async function consume(
+  options: ConsumerOptions,
+  topic: string,
+  message: KafkaMessage,
+  signal: AbortSignal,
+): Promise<void> {
+  const { sql, slice, subscriptions, metrics } = options;
+  const consumed = metrics.counter("events_consumed_total", "Events taken from topics.", ["type", "outcome"]);
+  let event: DomainEvent;
+  try {
+    event = fromWire(message);
+  } catch (error) {
+    await bury(options, topic, message, `not an event: ${errorText(error)}`);
+    return;
+  }
+  for (let tried = 0; ; tried++) {
+    try {
+      await withRemoteTrace(
+        message.headers,
+        `consume ${event.type}`,
+        () => deliver(sql, slice, subscriptions, event),
+        "consumer",
+        { "messaging.message.id": event.id },
+      );
+      consumed.inc({ type: event.type, outcome: "applied" });
+      return;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      if (isAway(error)) {
+        tried = -1;
+        await sleep(AWAY_DELAY_MS);
+      } else if (tried < RETRIES) {
+        await sleep(RETRY_DELAYS_MS[tried] ?? 0);
+      } else {
+        consumed.inc({ type: event.type, outcome: "dead" });
+        await bury(options, topic, message, errorText(error));
+        return;
+      }
+    }
+  }
+}
+
+/** The fault is in the store or in this copy's standing, not in the event. */
+function isAway(error: unknown): boolean {
+  if (error instanceof Fenced || error instanceof Contended) return true;
+  const state = sqlState(error);
+  // Classes 08 (connection), 53 (resources), 57 (operator intervention) of SQLSTATE; no state at all is a broken connection.
+  if (state !== undefined) return /^(08|53|57)/.test(state);
+  return /ECONN|ENOTFOUND|EAI_AGAIN|timeout|terminated|Connection/i.test(errorText(error));
+}
+
+async function bury(
+  options: ConsumerOptions,
+  topic: string,
+  message: KafkaMessage,
+  reason: string,
+): Promise<void> {
+  const { center, slice, kafka, log } = options;
+  log.error(
+    { topic, key: message.key, reason },
+    "an event went to the dead letters; replay it when the cause is gone",
+  );
+  const headers = { ...message.headers, "x-dead-topic": topic, "x-dead-reason": reason.slice(0, 500) };
+  await kafka.produce(deadLetterTopicOf(center, slice), [{ ...message, headers }]);
+}
+
+/** The way in that is used while Kafka is away: same inbox, same handlers. */
+export function internalEventsRoute(options: {
+  readonly slice: SliceName;
+  readonly sql: Sql;
+  readonly subscriptions: readonly Subscription[];
+}): Route {
+  const { slice, sql, subscriptions } = options;
+  return defineRoute({
+    method: "POST",
+    path: "/internal/events",
+    summary: "Takes one event directly, while Kafka is away.",
+    access: "internal",
+    idempotency: "none",
+    body: envelopeSchema,
+    responses: { 204: undefined },
+    async handler({ body }) {
+      try {
+        await deliver(sql, slice, subscriptions, body as DomainEvent);
+        return noContent();
+      } catch (error) {
+        return fail("unavailable", `The event was not applied: ${errorText(error)}`);
+      }
+    },
+  });
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,250 @@
+import { type Admin, type Consumer, Kafka, logLevel, type Producer } from "kafkajs";
+import { errorText, type Logger } from "./log.ts";
+
+export interface KafkaMessage {
+  readonly key: string;
+  readonly value: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface TopicSettings {
+  readonly partitions: number;
+  readonly replicas: number;
+  readonly retentionHours: number;
+}
+
+/** The region's brokers as one process uses them. */
+export interface KafkaBus {
+  /** Sends in order, waits for all in-sync replicas; throws when that did not happen in time. */
+  produce(topic: string, messages: readonly KafkaMessage[]): Promise<void>;
+  /** One message at a time for each partition; the offset moves on only after `handler` has resolved. */
+  subscribe(options: {
+    readonly group: string;
+    readonly topics: readonly string[];
+    handler(topic: string, message: KafkaMessage): Promise<void>;
+  }): Promise<() => Promise<void>>;
+  /** Makes what is missing; partitions only grow. */
+  ensureTopics(topics: readonly string[], settings: TopicSettings): Promise<void>;
+  removeTopics(topics: readonly string[]): Promise<void>;
+  isHealthy(): boolean;
+  close(): Promise<void>;
+}
+
+export interface KafkaOptions {
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  readonly log: Logger;
+}
+
+const SEND_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+/** kafkajs stops for good after its own retries; the way back is a new consumer, made by `keepRunning`. */
+const RESTART_MAX_MS = 10_000;
+
+/** Connects when first used. The producer is idempotent: the broker drops what it has seen (kafkajs `idempotent`). */
+export function createKafka(options: KafkaOptions): KafkaBus {
+  const { brokers, clientId, log } = options;
+  const kafka = new Kafka({
+    clientId,
+    brokers: [...brokers],
+    connectionTimeout: 2_000,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    retry: { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000 },
+    logLevel: logLevel.ERROR,
+    logCreator: () => (entry) => log.debug({ kafka: entry.log.message }, "kafka client"),
+  });
+  let producer: Promise<Producer> | undefined;
+  let healthy = true;
+  const stops = new Set<() => Promise<void>>();
+
+  function connectedProducer(): Promise<Producer> {
+    if (producer) return producer;
+    const made = (async () => {
+      const fresh = kafka.producer({
+        idempotent: true,
+        maxInFlightRequests: 1,
+        allowAutoTopicCreation: false,
+      });
+      await fresh.connect();
+      return fresh;
+    })();
+    producer = made;
+    made.catch(() => {
+      if (producer === made) producer = undefined;
+    });
+    return made;
+  }
+
+  async function dropProducer(): Promise<void> {
+    const old = producer;
+    producer = undefined;
+    await old?.then((connected) => connected.disconnect()).catch(() => undefined);
+  }
+
+  async function withAdmin<T>(fn: (admin: Admin) => Promise<T>): Promise<T> {
+    const admin = kafka.admin();
+    await admin.connect();
+    try {
+      return await fn(admin);
+    } finally {
+      await admin.disconnect().catch(() => undefined);
+    }
+  }
+
+  return {
+    isHealthy: () => healthy,
+    async produce(topic, messages) {
+      try {
+        const sending = connectedProducer().then((connected) =>
+          connected.send({
+            topic,
+            acks: -1,
+            timeout: SEND_TIMEOUT_MS,
+            messages: messages.map((message) => ({ ...message })),
+          }),
+        );
+        await within(sending, SEND_TIMEOUT_MS);
+        healthy = true;
+      } catch (error) {
+        healthy = false;
+        await dropProducer();
+        throw error;
+      }
+    },
+    async subscribe({ group, topics, handler }) {
+      const stop = keepRunning(kafka, { group, topics, handler, log });
+      stops.add(stop);
+      return async () => {
+        stops.delete(stop);
+        await stop();
+      };
+    },
+    ensureTopics: (topics, settings) => withAdmin((admin) => ensure(admin, topics, settings)),
+    removeTopics: (topics) =>
+      withAdmin(async (admin) => {
+        const existing = new Set(await admin.listTopics());
+        const doomed = topics.filter((topic) => existing.has(topic));
+        if (doomed.length > 0) await admin.deleteTopics({ topics: doomed, timeout: REQUEST_TIMEOUT_MS });
+      }),
+    async close() {
+      await Promise.all([...stops].map((stop) => stop()));
+      await dropProducer();
+    },
+  };
+}
+
+interface Subscribed {
+  readonly group: string;
+  readonly topics: readonly string[];
+  readonly log: Logger;
+  handler(topic: string, message: KafkaMessage): Promise<void>;
+}
+
+function keepRunning(kafka: Kafka, options: Subscribed): () => Promise<void> {
+  const { group, topics, handler, log } = options;
+  let stopped = false;
+  let consumer: Consumer | undefined;
+  let wake: (() => void) | undefined;
+
+  async function runOnce(): Promise<void> {
+    const fresh = kafka.consumer({
+      groupId: group,
+      allowAutoTopicCreation: false,
+      sessionTimeout: 10_000,
+      heartbeatInterval: 2_000,
+      maxWaitTimeInMs: 250,
+      retry: { retries: 3, restartOnFailure: async () => false },
+    });
+    consumer = fresh;
+    const crashed = new Promise<void>((resolve) => {
+      fresh.on(fresh.events.CRASH, () => resolve());
+      fresh.on(fresh.events.STOP, () => resolve());
+    });
+    await fresh.connect();
+    await fresh.subscribe({ topics: [...topics], fromBeginning: true });
+    await fresh.run({
+      eachMessage: ({ topic, message }) =>
+        handler(topic, {
+          key: message.key?.toString("utf8") ?? "",
+          value: message.value?.toString("utf8") ?? "null",
+          headers: textHeaders(message.headers ?? {}),
+        }),
+    });
+    await crashed;
+  }
+
+  async function loop(): Promise<void> {
+    let delayMs = 250;
+    while (!stopped) {
+      const startedAtMs = Date.now();
+      try {
+        await runOnce();
+      } catch (error) {
+        log.warn({ group, error: errorText(error) }, "a kafka consumer stopped; it starts again");
+      }
+      await consumer?.disconnect().catch(() => undefined);
+      if (stopped) return;
+      delayMs = Date.now() - startedAtMs > 60_000 ? 250 : Math.min(RESTART_MAX_MS, delayMs * 2);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        setTimeout(resolve, delayMs);
+      });
+    }
+  }
+
+  const running = loop();
+  return async () => {
+    stopped = true;
+    wake?.();
+    await consumer?.disconnect().catch(() => undefined);
+    await running;
+  };
+}
+
+async function ensure(admin: Admin, topics: readonly string[], settings: TopicSettings): Promise<void> {
+  const { partitions, replicas, retentionHours } = settings;
+  const existing = new Set(await admin.listTopics());
+  const missing = topics.filter((topic) => !existing.has(topic));
+  if (missing.length > 0)
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: missing.map((topic) => ({
+        topic,
+        numPartitions: topic.endsWith(".dlq") ? 1 : partitions,
+        replicationFactor: replicas,
+        configEntries: [
+          { name: "retention.ms", value: String(retentionHours * 3_600_000) },
+          ...(replicas >= 3 ? [{ name: "min.insync.replicas", value: "2" }] : []),
+        ],
+      })),
+    });
+  const present = topics.filter((topic) => existing.has(topic) && !topic.endsWith(".dlq"));
+  if (present.length === 0) return;
+  const metadata = await admin.fetchTopicMetadata({ topics: present });
+  const small = metadata.topics.filter((topic) => topic.partitions.length < partitions);
+  if (small.length > 0)
+    await admin.createPartitions({
+      topicPartitions: small.map(({ name }) => ({ topic: name, count: partitions })),
+    });
+}
+
+function textHeaders(headers: Readonly<Record<string, unknown>>): Record<string, string> {
+  const text: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    const single = Array.isArray(value) ? value[0] : value;
+    if (Buffer.isBuffer(single) || typeof single === "string") text[name] = single.toString();
+  }
+  return text;
+}
+
+async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`kafka did not answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

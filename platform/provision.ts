@@ -1,0 +1,94 @@
+import { errorText } from "./log.ts";
+import { type Migration, MigrationError, migrate } from "./migrate.ts";
+import { SLICE_NAMES, type SliceName } from "./slices.ts";
+import type { Sql } from "./sql.ts";
+
+export interface ShardOptions {
+  /** A role that may create roles and schemas. */
+  readonly admin: Sql;
+  readonly passwords: Readonly<Partial<Record<SliceName, string>>>;
+  readonly migrations: readonly Migration[];
+  readonly epoch: number;
+  readonly holder: string;
+}
+
+/** Makes roles, schemas, tables, rights and the lease of one shard; may be repeated and killed anywhere. Returns the epoch in force. */
+export async function prepareShard(options: ShardOptions): Promise<number> {
+  const { admin, passwords, migrations, epoch, holder } = options;
+  for (const slice of SLICE_NAMES) {
+    const password = passwords[slice];
+    if (password !== undefined) await ensureRole(admin, slice, password);
+    await admin.query(`CREATE SCHEMA IF NOT EXISTS ${slice}`);
+  }
+  await migrate(admin, migrations, holder);
+  await ensureLease(admin);
+  for (const slice of SLICE_NAMES) if (passwords[slice] !== undefined) await grant(admin, slice);
+  return raiseEpoch(admin, epoch);
+}
+
+async function ensureRole(admin: Sql, role: SliceName, password: string): Promise<void> {
+  // Role names are ours; the password is the only value, and DDL takes no parameters.
+  const quoted = `'${password.replaceAll("'", "''")}'`;
+  try {
+    await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD ${quoted}`);
+  } catch (error) {
+    if ((error as { code?: string }).code !== "42710")
+      throw new MigrationError(`role ${role}: ${errorText(error)}`);
+    await admin.query(`ALTER ROLE ${role} LOGIN PASSWORD ${quoted}`);
+  }
+}
+
+async function ensureLease(admin: Sql): Promise<void> {
+  await admin.query("CREATE SCHEMA IF NOT EXISTS cell");
+  await admin.query(
+    `CREATE TABLE IF NOT EXISTS cell.lease (
+       id INT8 NOT NULL PRIMARY KEY CHECK (id = 1), epoch INT8 NOT NULL, guard INT8 NOT NULL DEFAULT 0)`,
+  );
+  await admin.query("INSERT INTO cell.lease (id, epoch) VALUES (1, 0) ON CONFLICT (id) DO NOTHING");
+}
+
+async function grant(admin: Sql, slice: SliceName): Promise<void> {
+  const statements = [
+    `GRANT USAGE ON SCHEMA ${slice} TO ${slice}`,
+    `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${slice} TO ${slice}`,
+    `GRANT USAGE ON SCHEMA cell TO ${slice}`,
+    `GRANT SELECT ON cell.lease TO ${slice}`,
+    // FOR SHARE asks for an UPDATE right on some column: this one means nothing.
+    `GRANT UPDATE (guard) ON cell.lease TO ${slice}`,
+  ];
+  for (const statement of statements) await retryBusyCatalog(() => admin.query(statement));
+}
+
+/** Two provisionings of one cluster at once may both touch a row of the catalogue ("tuple concurrently updated", XX000). */
+async function retryBusyCatalog(run: () => Promise<unknown>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await run();
+      return;
+    } catch (error) {
+      if ((error as { code?: string }).code !== "XX000" || attempt >= 5) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50 * attempt));
+    }
+  }
+}
+
+/** Puts an epoch in force unless a newer one is; waits for the writers that hold the row for share. */
+export async function raiseEpoch(admin: Sql, epoch: number): Promise<number> {
+  const rows = await admin.query<{ epoch: number }>(
+    "UPDATE cell.lease SET epoch = GREATEST(epoch, $1) WHERE id = 1 RETURNING epoch",
+    [epoch],
+  );
+  const inForce = rows[0]?.epoch;
+  if (inForce === undefined) throw new MigrationError("the shard has no lease row; provision it first");
+  return inForce;
+}
+
+/** Ends the sessions of the slices' roles, so that none that began under an older epoch goes on. */
+export async function endOlderSessions(admin: Sql): Promise<number> {
+  const rows = await admin.query(
+    `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
+     WHERE datname = current_database() AND usename = ANY($1) AND pid <> pg_backend_pid()`,
+    [[...SLICE_NAMES]],
+  );
+  return rows.length;
+}

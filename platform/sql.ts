@@ -1,0 +1,196 @@
+import pg from "pg";
+import { errorText, type Logger } from "./log.ts";
+import { DURATION_BUCKETS, type Metrics } from "./metrics.ts";
+
+/** A connection inside one transaction. */
+export interface Tx {
+  /** Rows as objects. INT8 comes as a number and throws when it is no safe integer; numeric stays text. */
+  query<R = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<R[]>;
+}
+
+/** A pool of one role in one database. `query` commits by itself. */
+export interface Sql extends Tx {
+  /**
+   * Runs `fn` in a SERIALIZABLE transaction. On a serialization failure or a deadlock everything since BEGIN
+   * is repeated, so `fn` must do nothing but queries. The first statement locks the cell's epoch for share:
+   * a copy of the cell with an older epoch gets Fenced and has written nothing.
+   */
+  transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
+  /** The same pool with this epoch in force for its transactions. */
+  withEpoch(epoch: number | undefined): Sql;
+  close(): Promise<void>;
+}
+
+export interface TransactionOptions {
+  /** Overrides the pool's epoch; `null` leaves the check out, for databases that have no cell. */
+  readonly epoch?: number | null;
+  readonly attempts?: number;
+}
+
+export interface SqlOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  readonly applicationName: string;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Connections at most. */
+  readonly max?: number;
+  readonly epoch?: number | undefined;
+  readonly statementTimeoutMs?: number;
+  readonly random?: () => number;
+}
+
+/** This copy of the cell may no longer write: its epoch is older than the one in force. */
+export class Fenced extends Error {
+  constructor(own: number, inForce: number | undefined) {
+    super(`epoch ${own} is not in force (${inForce ?? "none"} is)`);
+  }
+}
+
+/** The transaction was repeated as often as allowed and still met others. */
+export class Contended extends Error {}
+
+const CONNECT_TIMEOUT_MS = 3_000;
+const IDLE_IN_TRANSACTION_MS = 2_000;
+const DEFAULT_ATTEMPTS = 12;
+const SERIALIZATION_FAILURE = "40001";
+const DEADLOCK = "40P01";
+const INT8_OID = 20;
+const BACKOFF_BASE_MS = 4;
+const BACKOFF_MAX_MS = 250;
+
+/** True for an error that a repetition of the whole transaction may cure. */
+export function isRetryable(error: unknown): boolean {
+  const code = (error as { code?: string } | undefined)?.code;
+  return code === SERIALIZATION_FAILURE || code === DEADLOCK;
+}
+
+/** SQLSTATE of a database error, such as 23505 for a broken UNIQUE; undefined for anything else. */
+export function sqlState(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+}
+
+/** The parts of `postgresql://user:password@host:port/database`. */
+export function parseDatabaseUrl(
+  url: string,
+): Pick<SqlOptions, "host" | "port" | "database" | "user" | "password"> {
+  const parsed = new URL(url);
+  return {
+    host: parsed.hostname,
+    port: Number(parsed.port || 5432),
+    database: decodeURIComponent(parsed.pathname.slice(1)) || "postgres",
+    user: decodeURIComponent(parsed.username),
+    password: decodeURIComponent(parsed.password),
+  };
+}
+
+/** Opens a pool; connects when it is first used. */
+export function createSql(options: SqlOptions): Sql {
+  const { log, metrics, random = Math.random, statementTimeoutMs = 5_000 } = options;
+  const pool = new pg.Pool({
+    host: options.host,
+    port: options.port,
+    database: options.database,
+    user: options.user,
+    password: options.password,
+    application_name: options.applicationName,
+    max: options.max ?? 10,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: statementTimeoutMs + 1_000,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+    types: { getTypeParser: typeParser },
+  });
+  // A connection that breaks while it is idle must not end the process; the next query opens another.
+  pool.on("error", (error) => log.warn({ error: errorText(error) }, "an idle database connection broke"));
+  const retries = metrics.counter(
+    "sql_transaction_retries_total",
+    "Transactions repeated after a conflict.",
+    ["code"],
+  );
+  const seconds = metrics.histogram(
+    "sql_transaction_seconds",
+    "Time of transactions, repetitions included.",
+    DURATION_BUCKETS,
+  );
+
+  function withEpoch(epoch: number | undefined): Sql {
+    return {
+      query: async <R>(text: string, values: readonly unknown[] = []) =>
+        (await pool.query(text, [...values])).rows as R[],
+      transaction: (fn, transactionOptions = {}) => transaction(fn, epoch, transactionOptions),
+      withEpoch,
+      close: () => pool.end(),
+    };
+  }
+
+  async function transaction<T>(
+    fn: (tx: Tx) => Promise<T>,
+    ownEpoch: number | undefined,
+    { epoch = ownEpoch ?? null, attempts = DEFAULT_ATTEMPTS }: TransactionOptions,
+  ): Promise<T> {
+    const startedAtMs = performance.now();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await once(pool, fn, epoch);
+      } catch (error) {
+        if (!isRetryable(error)) throw error;
+        retries.inc({ code: sqlState(error) ?? "other" });
+        if (attempt >= attempts)
+          throw new Contended(`a transaction met others ${attempts} times`, { cause: error });
+        const ceilingMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** attempt);
+        await new Promise((resolve) => setTimeout(resolve, random() * ceilingMs));
+      } finally {
+        seconds.observe({}, (performance.now() - startedAtMs) / 1000);
+      }
+    }
+  }
+
+  return withEpoch(options.epoch);
+}
+
+async function once<T>(pool: pg.Pool, fn: (tx: Tx) => Promise<T>, epoch: number | null): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query("BEGIN ISOLATION LEVEL SERIALIZABLE");
+    if (epoch !== null) await checkEpoch(client, epoch);
+    const result = await fn({
+      query: async <R>(text: string, values: readonly unknown[] = []) =>
+        (await client.query(text, [...values])).rows as R[],
+    });
+    await client.query("COMMIT");
+    return result;
+  } catch (error) {
+    try {
+      await client.query("ROLLBACK");
+    } catch (rollbackError) {
+      broken = rollbackError as Error;
+    }
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+async function checkEpoch(client: pg.PoolClient, epoch: number): Promise<void> {
+  const { rows } = await client.query<{ epoch: number }>(
+    "SELECT epoch FROM cell.lease WHERE id = 1 FOR SHARE",
+  );
+  if (rows[0]?.epoch !== epoch) throw new Fenced(epoch, rows[0]?.epoch);
+}
+
+function typeParser(oid: number, format?: "text" | "binary"): (value: string) => unknown {
+  if (oid !== INT8_OID) return pg.types.getTypeParser(oid, format as "text");
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isSafeInteger(value)) throw new Error(`INT8 value ${text} is no safe integer`);
+    return value;
+  };
+}

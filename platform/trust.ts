@@ -1,0 +1,157 @@
+import { readFile } from "node:fs/promises";
+import {
+  CompactSign,
+  calculateJwkThumbprint,
+  compactVerify,
+  createLocalJWKSet,
+  errors,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type JSONWebKeySet,
+  type JWK,
+  jwtVerify,
+  SignJWT,
+} from "jose";
+
+export type PublicKeys = JSONWebKeySet;
+export type PrivateKey = JWK;
+export type KeyPair = { readonly privateJwk: JWK; readonly publicJwk: JWK };
+
+/** Proves who calls: ES256 tokens that are good for one cell and a minute. */
+export interface Signer {
+  /** A token for `audience` (a cell's name); the same one is handed out for 30 s. */
+  token(audience: string): Promise<string>;
+  /** A compact JWS over a JSON payload, for what must be provable later. */
+  sign(payload: Readonly<Record<string, unknown>>): Promise<string>;
+}
+
+export interface SignerOptions {
+  readonly jwk: JWK;
+  readonly issuer: "gateway" | "cell";
+  /** The slice, or `gateway`. */
+  readonly subject: string;
+  readonly now?: () => number;
+}
+
+export interface Caller {
+  readonly issuer: "gateway" | "cell";
+  readonly subject: string;
+}
+
+export interface Verifier {
+  /** Undefined for a token that is expired, meant for another cell, or signed by a key that is not ours. */
+  verify(token: string): Promise<Caller | undefined>;
+}
+
+const TOKEN_SECONDS = 60;
+const REUSE_MS = 30_000;
+const MAX_CACHED = 1_024;
+
+/** Makes an ES256 key pair whose key id is its RFC 7638 thumbprint. */
+export async function generateKey(): Promise<KeyPair> {
+  const { privateKey, publicKey } = await generateKeyPair("ES256", { extractable: true });
+  const publicJwk = await exportJWK(publicKey);
+  const named = { kid: await calculateJwkThumbprint(publicJwk), alg: "ES256", use: "sig" };
+  return {
+    privateJwk: { ...(await exportJWK(privateKey)), ...named },
+    publicJwk: { ...publicJwk, ...named },
+  };
+}
+
+/** The public half of a private JWK. */
+export function publicHalf(jwk: JWK): JWK {
+  const { d: _secret, ...rest } = jwk;
+  return rest;
+}
+
+/** Reads a JWK or a key set from a file; the error names the file and never its content. */
+export async function readKeyFile<T extends JWK | JSONWebKeySet>(file: string): Promise<T> {
+  const text = await readFile(file, "utf8");
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    throw new Error(`${file} is not JSON: it must hold a JWK or a key set`);
+  }
+}
+
+/** Makes a signer out of a private JWK. */
+export async function createSigner(options: SignerOptions): Promise<Signer> {
+  const { jwk, issuer, subject, now = Date.now } = options;
+  const key = await importJWK(jwk, "ES256");
+  const header = { alg: "ES256", ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) };
+  const cached = new Map<string, { token: Promise<string>; atMs: number }>();
+
+  function make(audience: string): Promise<string> {
+    const seconds = Math.floor(now() / 1000);
+    return new SignJWT({})
+      .setProtectedHeader(header)
+      .setIssuer(issuer)
+      .setSubject(subject)
+      .setAudience(audience)
+      .setIssuedAt(seconds)
+      .setExpirationTime(seconds + TOKEN_SECONDS)
+      .sign(key);
+  }
+
+  return {
+    token(audience) {
+      const found = cached.get(audience);
+      if (found && now() - found.atMs < REUSE_MS) return found.token;
+      if (cached.size >= MAX_CACHED) cached.clear();
+      const token = make(audience);
+      cached.set(audience, { token, atMs: now() });
+      return token;
+    },
+    sign: (payload) =>
+      new CompactSign(new TextEncoder().encode(JSON.stringify(payload))).setProtectedHeader(header).sign(key),
+  };
+}
+
+/** Makes the verifier of one cell out of the public keys it trusts. A token string is verified once, then remembered until it expires. */
+export function createVerifier(options: {
+  keys: PublicKeys;
+  audience: string;
+  now?: () => number;
+}): Verifier {
+  const { audience, now = Date.now } = options;
+  const keys = createLocalJWKSet(options.keys);
+  const known = new Map<string, { caller: Caller; untilMs: number }>();
+  return {
+    async verify(token) {
+      const found = known.get(token);
+      if (found && found.untilMs > now()) return found.caller;
+      known.delete(token);
+      try {
+        const { payload } = await jwtVerify(token, keys, {
+          algorithms: ["ES256"],
+          audience,
+          clockTolerance: 5,
+          requiredClaims: ["exp", "sub", "iss"],
+          currentDate: new Date(now()),
+        });
+        const { iss, sub, exp } = payload;
+        if ((iss !== "gateway" && iss !== "cell") || !sub || !exp) return undefined;
+        if (known.size >= MAX_CACHED) known.clear();
+        const caller = { issuer: iss, subject: sub } as const;
+        known.set(token, { caller, untilMs: exp * 1000 });
+        return caller;
+      } catch (error) {
+        if (error instanceof errors.JOSEError) return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+/** The JSON payload of a compact JWS if this public key (JWK as JSON text) signed it, else undefined. */
+export async function verifySignature(jws: string, publicKey: string): Promise<unknown> {
+  try {
+    const key = await importJWK(JSON.parse(publicKey) as JWK, "ES256");
+    const { payload } = await compactVerify(jws, key, { algorithms: ["ES256"] });
+    return JSON.parse(new TextDecoder().decode(payload));
+  } catch {
+    // Every way in which a signature can be wrong has one answer: it proves nothing.
+    return undefined;
+  }
+}
