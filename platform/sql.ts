@@ -158,6 +158,11 @@ export function createSql(options: SqlOptions): Sql {
 async function once<T>(pool: pg.Pool, fn: (tx: Tx) => Promise<T>, epoch: number | null): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
+  // A connection that is lent out has no listener of the pool's: without one, its end would end the process.
+  const breaks = (error: Error) => {
+    broken = error;
+  };
+  client.on("error", breaks);
   try {
     await client.query("BEGIN ISOLATION LEVEL SERIALIZABLE");
     if (epoch !== null) await checkEpoch(client, epoch);
@@ -175,6 +180,7 @@ async function once<T>(pool: pg.Pool, fn: (tx: Tx) => Promise<T>, epoch: number 
     }
     throw error;
   } finally {
+    client.off("error", breaks);
     client.release(broken);
   }
 }

@@ -1,0 +1,138 @@
+import fc from "fast-check";
+import type { Effects } from "../batch.ts";
+import type { Allocation, Command, LedgerView, SqlHold } from "../commands.ts";
+import { type BinBalance, binOf, type MovementDraft } from "../domain.ts";
+
+/** Tables in memory, written by relative changes just as the database is: what the batches leave behind. */
+export class Tables {
+  readonly balances = new Map<
+    string,
+    { onHand: number; allocated: number; damaged: number; version: number }
+  >();
+  readonly movements: MovementDraft[] = [];
+  readonly allocations = new Map<string, Allocation>();
+  readonly holds = new Map<string, SqlHold>();
+  readonly answers = new Map<string, { bodyHash: string; answer: unknown }>();
+
+  view(): LedgerView {
+    const balances = new Map<string, BinBalance[]>();
+    for (const [key, row] of this.balances) {
+      const [sku = "", binId = ""] = key.split(" ");
+      balances.set(sku, [...(balances.get(sku) ?? []), { sku, binId, bin: binOf(binId), ...row }]);
+    }
+    const skus = new Map(SKUS.map((sku) => [sku, { barcode: `b-${sku}`, weightGrams: 1 }]));
+    const { allocations, answers } = this;
+    return {
+      nowMs: 0,
+      skus,
+      balances,
+      allocations: new Map(allocations),
+      holds: new Map(this.holds),
+      held: sumHolds(this.holds.values()),
+      answers: new Map(answers),
+    };
+  }
+
+  write(effects: Effects): void {
+    for (const delta of effects.balances) {
+      const key = `${delta.sku} ${delta.binId}`;
+      const row = this.balances.get(key) ?? { onHand: 0, allocated: 0, damaged: 0, version: 0 };
+      this.balances.set(key, {
+        onHand: row.onHand + delta.onHand,
+        allocated: row.allocated + delta.allocated,
+        damaged: row.damaged + delta.damaged,
+        version: row.version + 1,
+      });
+    }
+    this.movements.push(...effects.movements);
+    for (const { after } of effects.allocations) this.allocations.set(after.holdId, after);
+    for (const id of effects.removeHolds) this.holds.delete(id);
+    for (const hold of effects.putHolds) this.holds.set(hold.holdId, hold);
+    for (const { key, ...rest } of effects.answers) this.answers.set(key, rest);
+  }
+}
+
+/** Units by SKU that a list of holds claims. */
+export function sumHolds(holds: Iterable<SqlHold>): Map<string, number> {
+  const held = new Map<string, number>();
+  for (const { lines } of holds)
+    for (const { sku, quantity } of lines) held.set(sku, (held.get(sku) ?? 0) + quantity);
+  return held;
+}
+
+export const SKUS = ["apple", "bread"];
+const HOLDS = ["h1", "h2", "h3"];
+export const BINS = [
+  { aisle: 1, position: 1, level: 0 },
+  { aisle: 1, position: 2, level: 0 },
+];
+const skuArb = fc.constantFrom(...SKUS, "unknown");
+const knownArb = fc.constantFrom(...SKUS);
+const holdArb = fc.constantFrom(...HOLDS);
+const binArb = fc.constantFrom(...BINS);
+const few = fc.integer({ min: 1, max: 6 });
+const stockLine = fc.record({ sku: knownArb, bin: binArb, quantity: few });
+const idArb = fc.nat({ max: 30 }).map((n) => `c${n}`);
+
+/** Any command on two SKUs, three holds and two bins: few names, so that they meet. */
+export const commandArb: fc.Arbitrary<Command> = fc.oneof(
+  fc.record({
+    kind: fc.constant("receive" as const),
+    id: idArb,
+    lines: fc.array(stockLine, { minLength: 1, maxLength: 3 }),
+  }),
+  fc.record({
+    kind: fc.constant("allocate" as const),
+    id: holdArb,
+    orderId: fc.constant("o"),
+    lines: fc.array(fc.record({ sku: skuArb, quantity: few }), { minLength: 1, maxLength: 3 }),
+  }),
+  fc.record({ kind: fc.constant("release" as const), id: holdArb }),
+  fc.record({
+    kind: fc.constant("pick" as const),
+    id: idArb,
+    holdId: holdArb,
+    sku: knownArb,
+    bin: binArb,
+    quantity: few,
+    actor: fc.constant("human:1"),
+  }),
+  fc.record({
+    kind: fc.constant("short" as const),
+    id: idArb,
+    holdId: holdArb,
+    sku: knownArb,
+    bin: binArb,
+    quantity: few,
+  }),
+  fc.record({
+    kind: fc.constant("hold" as const),
+    id: holdArb,
+    orderId: fc.constant("o"),
+    owner: fc.constantFrom("u1", "u1", "u2"),
+    callKey: fc.constantFrom("k1", "k2"),
+    ttlMs: fc.constant(60_000),
+    lines: fc.array(fc.record({ sku: knownArb, quantity: few }), { minLength: 1, maxLength: 3 }),
+  }),
+  fc.record({ kind: fc.constant("drop-hold" as const), id: holdArb, queueDrop: fc.boolean() }),
+  fc.record({
+    kind: fc.constant("putback" as const),
+    id: idArb,
+    holdId: holdArb,
+    lines: fc.array(stockLine, { minLength: 1, maxLength: 2 }),
+  }),
+  fc.record({
+    kind: fc.constant("adjust" as const),
+    id: idArb,
+    reason: fc.constantFrom("count" as const, "damage" as const),
+    lines: fc.array(
+      fc.record({
+        sku: knownArb,
+        bin: binArb,
+        onHandDelta: fc.integer({ min: -3, max: 3 }),
+        damagedDelta: fc.integer({ min: -2, max: 2 }),
+      }),
+      { minLength: 1, maxLength: 2 },
+    ),
+  }),
+);
