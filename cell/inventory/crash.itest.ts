@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { createServiceClient, type ServiceClient } from "../../platform/fetch.ts";
+import type { ServiceClient } from "../../platform/fetch.ts";
 import { silentLogger } from "../../platform/log.ts";
 import { createMetrics } from "../../platform/metrics.ts";
 import { createSql, parseDatabaseUrl } from "../../platform/sql.ts";
 import { eventually } from "../../platform/testing/stores.ts";
-import { createSigner, readKeyFile } from "../../platform/trust.ts";
 import { expectOk, fresh, startCenter, type TestCenter } from "./testing/center.ts";
-import { type Replica, startReplica } from "./testing/process.ts";
+import { clientOf, type Replica, startReplica } from "./testing/process.ts";
 
 let center: TestCenter;
 const replicas: Replica[] = [];
@@ -31,11 +30,7 @@ async function withReplica(
 ): Promise<{ replica: Replica; client: ServiceClient }> {
   const replica = await startReplica(center.cell, env);
   replicas.push(replica);
-  const jwk = await readKeyFile(`${center.cell.trustDir}/cell-key.jwk`);
-  const signer = await createSigner({ jwk: jwk as never, issuer: "cell", subject: "orders" });
-  const metrics = createMetrics({ service: "test" });
-  const options = { name: "replica", baseUrl: replica.url, audience: center.cell.center, signer, metrics };
-  const client = createServiceClient({ ...options, timeoutMs: 15_000 });
+  const client = await clientOf(center.cell, replica);
   clients.push(client);
   return { replica, client };
 }

@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { createServiceClient, type ServiceClient } from "../../platform/fetch.ts";
-import { createMetrics } from "../../platform/metrics.ts";
+import type { ServiceClient } from "../../platform/fetch.ts";
 import { eventually } from "../../platform/testing/stores.ts";
-import { createSigner, readKeyFile } from "../../platform/trust.ts";
 import { expectOk, fresh, startCenter, type TestCenter } from "./testing/center.ts";
-import { type Replica, startReplica } from "./testing/process.ts";
+import { clientOf, type Replica, startReplica } from "./testing/process.ts";
 import { type RedisServer, startRedisServer } from "./testing/redisserver.ts";
 
 let redis: RedisServer;
@@ -16,17 +14,7 @@ beforeAll(async () => {
   redis = await startRedisServer();
   center = await startCenter({ REDIS_URL: redis.url });
   replica = await startReplica(center.cell);
-  const jwk = await readKeyFile(`${center.cell.trustDir}/cell-key.jwk`);
-  const signer = await createSigner({ jwk: jwk as never, issuer: "cell", subject: "orders" });
-  const metrics = createMetrics({ service: "test" });
-  other = createServiceClient({
-    name: "replica",
-    baseUrl: replica.url,
-    audience: center.cell.center,
-    signer,
-    metrics,
-    timeoutMs: 15_000,
-  });
+  other = await clientOf(center.cell, replica);
 });
 afterAll(async () => {
   await other?.close();

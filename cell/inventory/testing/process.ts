@@ -1,8 +1,20 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { createServiceClient, type ServiceClient } from "../../../platform/fetch.ts";
+import { createMetrics } from "../../../platform/metrics.ts";
 import type { TestCell } from "../../../platform/testing/cell.ts";
 import { freePorts } from "../../../platform/testing/stores.ts";
+import { createSigner, type PrivateKey, readKeyFile } from "../../../platform/trust.ts";
+
+/** Calls a replica as the orders slice does. */
+export async function clientOf(cell: TestCell, replica: Replica): Promise<ServiceClient> {
+  const jwk = await readKeyFile<PrivateKey>(join(cell.trustDir, "cell-key.jwk"));
+  const signer = await createSigner({ jwk, issuer: "cell", subject: "orders" });
+  const metrics = createMetrics({ service: "test" });
+  const options = { name: "replica", baseUrl: replica.url, audience: cell.center, signer, metrics };
+  return createServiceClient({ ...options, timeoutMs: 15_000 });
+}
 
 /** A process that runs the inventory slice of a test's cell. */
 export interface Replica {
