@@ -9,7 +9,7 @@ import { copyLibraries } from "./libraries.ts";
 import { copyModules } from "./modules.ts";
 
 /** Folders of the product. Local tools, benchmarks and documents stay out. */
-const SOURCE_FOLDERS = ["operator", "cell", "region", "platform", "chaos", "crds"];
+export const SOURCE_FOLDERS = ["operator", "cell", "region", "platform", "chaos", "crds"];
 const APP = "app";
 
 /** The image of the product, in two archives: what seldom changes, and the source. */
@@ -34,7 +34,8 @@ export async function buildCellImage(root: string): Promise<CellImages> {
   return { base, cell };
 }
 
-function cellConfig(): ImageConfig {
+/** How a container of the image starts. */
+export function cellConfig(): ImageConfig {
   return {
     User: `${USER_ID}:${USER_ID}`,
     WorkingDir: `/${APP}`,
