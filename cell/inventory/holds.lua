@@ -11,7 +11,7 @@
 
 local GENERATION, SELLABLE, VERSION, RESERVED, EXPIRY, REBUILD, EPOCH, HOLD =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local TOMBSTONE_MS = 15 * 60 * 1000
+local TOMBSTONE_MS = 5 * 60 * 1000
 local SWEEP_ON_PLACE = 20
 local SWEEP_ON_SHORT = 200
 
@@ -65,7 +65,8 @@ local function close(id, state)
   if redis.call("HGET", HOLD .. id, "state") == "open" then
     giveBack(id)
   end
-  redis.call("HSET", HOLD .. id, "state", state, "lines", "")
+  redis.call("DEL", HOLD .. id)
+  redis.call("HSET", HOLD .. id, "state", state)
   redis.call("PEXPIRE", HOLD .. id, TOMBSTONE_MS)
 end
 

@@ -8,7 +8,7 @@ import { eventually } from "../../platform/testing/stores.ts";
 import { carryOut, type Outcome, type Submitted } from "./batch.ts";
 import type { Command } from "./commands.ts";
 import { putSkus } from "./reads.ts";
-import { findDrift } from "./reconcile.ts";
+import { CHECKPOINT_EVERY, findDrift, reconcilePage } from "./reconcile.ts";
 import { BINS, commandArb, SKUS, Tables } from "./testing/tables.ts";
 import { openWire } from "./testing/wire.ts";
 import { loadView } from "./view.ts";
@@ -48,6 +48,7 @@ const TABLES = [
   "hold_line",
   "mirror_due",
   "drop_due",
+  "checkpoint",
   "outbox",
 ];
 beforeEach(empty);
@@ -145,6 +146,35 @@ describe("the tables", () => {
 function receiveOf(sku: string): Command {
   return { kind: "receive", id: `probe-${sku}`, lines: [{ sku, bin: BINS[0]!, quantity: 1 }] };
 }
+
+describe("the walk through the ledger", () => {
+  it("goes on from a checkpoint, still finds what differs, and the full comparison starts at the first day", async () => {
+    const lines = BINS.map((bin) => ({ sku: "apple", bin, quantity: 2 }));
+    const fill = (from: number, count: number) =>
+      commit(
+        sql,
+        Array.from({ length: count }, (_, n) => submit({ kind: "receive", id: `r${from + n}`, lines })),
+      );
+    await fill(0, CHECKPOINT_EVERY / 2);
+    expect(await reconcilePage(sql, "", 10)).toEqual({ checked: 2, drifts: [], next: "" });
+    const checkpoints = () =>
+      cell.sql.query("SELECT bin_id, on_hand FROM inventory.checkpoint ORDER BY bin_id");
+    const first = BINS.map((_, n) => ({ bin_id: `1-${n + 1}-0`, on_hand: CHECKPOINT_EVERY }));
+    expect(await checkpoints()).toEqual(first);
+    await fill(10_000, 3);
+    await commit(sql, [submit(allocate("h"))]);
+    expect((await reconcilePage(sql, "", 10)).drifts).toEqual([]);
+    expect(await checkpoints()).toEqual(first);
+    await cell.sql.query("UPDATE inventory.balance SET allocated = allocated + 1 WHERE bin_id = '1-2-0'");
+    expect((await reconcilePage(sql, "", 1)).drifts).toMatchObject([
+      { sku: "apple", bin_id: "1-2-0", allocated: -1, open: -1 },
+    ]);
+    await cell.sql.query("UPDATE inventory.balance SET allocated = allocated - 1 WHERE bin_id = '1-2-0'");
+    expect((await reconcilePage(sql, "", 10)).drifts).toEqual([]);
+    await cell.sql.query("DELETE FROM inventory.movement WHERE command_id = 'r7' AND bin_id = '1-1-0'");
+    expect(await findDrift(sql, ["apple"])).toMatchObject([{ bin_id: "1-1-0", on_hand: -2 }]);
+  });
+});
 
 describe("the writer", () => {
   it("carries out the others when one command of a batch cannot be written", async () => {

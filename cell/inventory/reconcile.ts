@@ -20,16 +20,31 @@ export interface Reconciled {
   readonly next: string;
 }
 
-const FIND_DRIFT = `
+/** Movements that no checkpoint covers; an index range for each SKU. */
+const NEWER = `(
+  SELECT k.sku, coalesce(max(c.version), -1) AS version
+  FROM unnest($1::TEXT[]) AS k (sku) LEFT JOIN inventory.checkpoint c ON c.sku = k.sku GROUP BY k.sku
+) AS since JOIN inventory.movement m ON m.sku = since.sku AND m.version > since.version`;
+
+const FOLD_ALL = `
+  SELECT sku, bin_id, on_hand_delta AS h, allocated_delta AS a, damaged_delta AS d
+  FROM inventory.movement WHERE sku = ANY($1::TEXT[])`;
+
+const FOLD_SINCE_CHECKPOINT = `
+  SELECT m.sku, m.bin_id, m.on_hand_delta AS h, m.allocated_delta AS a, m.damaged_delta AS d FROM ${NEWER}
+  UNION ALL
+  SELECT sku, bin_id, on_hand, allocated, damaged FROM inventory.checkpoint WHERE sku = ANY($1::TEXT[])`;
+
+function driftQuery(fold: string): string {
+  return `
   SELECT sku, bin_id, (f_h - b_h)::INT8 AS on_hand, (f_a - b_a)::INT8 AS allocated, (f_d - b_d)::INT8 AS damaged,
     (o_a - b_a)::INT8 AS open, v::INT8 AS version
   FROM (
     SELECT sku, bin_id, sum(f_h) AS f_h, sum(f_a) AS f_a, sum(f_d) AS f_d, sum(o_a) AS o_a,
       sum(b_h) AS b_h, sum(b_a) AS b_a, sum(b_d) AS b_d, sum(v) AS v
     FROM (
-      SELECT sku, bin_id, on_hand_delta AS f_h, allocated_delta AS f_a, damaged_delta AS f_d, 0 AS o_a,
-        0 AS b_h, 0 AS b_a, 0 AS b_d, 0 AS v
-      FROM inventory.movement WHERE sku = ANY($1::TEXT[])
+      SELECT sku, bin_id, h AS f_h, a AS f_a, d AS f_d, 0 AS o_a, 0 AS b_h, 0 AS b_a, 0 AS b_d, 0 AS v
+      FROM (${fold}) AS folded
       UNION ALL
       SELECT sku, bin_id, 0, 0, 0, quantity - picked - shorted - released, 0, 0, 0, 0
       FROM inventory.allocation_line WHERE sku = ANY($1::TEXT[]) AND quantity > picked + shorted + released
@@ -40,21 +55,47 @@ const FIND_DRIFT = `
   ) AS sums
   WHERE f_h <> b_h OR f_a <> b_a OR f_d <> b_d OR o_a <> b_a
   ORDER BY sku, bin_id`;
-
-/** Compares the balances of some SKUs with the fold of their movements and with their open allocations. */
-export async function findDrift(sql: Tx, skus: readonly string[]): Promise<Drift[]> {
-  return await sql.query<Drift>(FIND_DRIFT, [skus]);
 }
 
-/** One page of a walk through all SKUs; start with an empty `after`. */
-export async function reconcilePage(sql: Tx, after: string, limit: number): Promise<Reconciled> {
+/** Compares the balances of some SKUs with the fold of all their movements, and with their open allocations. */
+export async function findDrift(sql: Tx, skus: readonly string[]): Promise<Drift[]> {
+  return await sql.query<Drift>(driftQuery(FOLD_ALL), [skus]);
+}
+
+/** One page of a walk through all SKUs, from their checkpoints on; start with an empty `after`. Moves sound checkpoints on. */
+export async function reconcilePage(sql: Sql, after: string, limit: number): Promise<Reconciled> {
   const rows = await sql.query<{ sku: string }>(
     "SELECT sku FROM inventory.sku WHERE sku > $1 ORDER BY sku LIMIT $2",
     [after, limit],
   );
   const skus = rows.map((row) => row.sku);
-  const drifts = skus.length === 0 ? [] : await findDrift(sql, skus);
+  if (skus.length === 0) return { checked: 0, drifts: [], next: "" };
+  const drifts = await sql.query<Drift>(driftQuery(FOLD_SINCE_CHECKPOINT), [skus]);
+  const drifted = new Set(drifts.map((drift) => drift.sku));
+  await moveCheckpoints(
+    sql,
+    skus.filter((sku) => !drifted.has(sku)),
+  );
   return { checked: skus.length, drifts, next: skus.length < limit ? "" : (skus.at(-1) ?? "") };
+}
+
+/** Movements since the last checkpoint that make another one worth its write. */
+export const CHECKPOINT_EVERY = 500;
+
+async function moveCheckpoints(sql: Sql, skus: readonly string[]): Promise<void> {
+  await sql.transaction(async (tx) => {
+    await tx.query(
+      `INSERT INTO inventory.checkpoint (sku, bin_id, version, on_hand, allocated, damaged)
+       SELECT folded.sku, folded.bin_id, due.version, sum(folded.h), sum(folded.a), sum(folded.d)
+       FROM (${FOLD_SINCE_CHECKPOINT}) AS folded
+       JOIN (SELECT m.sku, max(m.version) AS version FROM ${NEWER} GROUP BY m.sku HAVING count(*) >= $2) AS due
+         ON due.sku = folded.sku
+       GROUP BY folded.sku, folded.bin_id, due.version
+       ON CONFLICT (sku, bin_id) DO UPDATE SET version = excluded.version, on_hand = excluded.on_hand,
+         allocated = excluded.allocated, damaged = excluded.damaged`,
+      [skus, CHECKPOINT_EVERY],
+    );
+  });
 }
 
 /**

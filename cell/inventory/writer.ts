@@ -27,8 +27,6 @@ export interface WriterOptions {
   readonly maxBatch?: number;
   /** Commands that may wait at most. */
   readonly maxQueued?: number;
-  /** How long a lone command waits for company, at most. */
-  readonly gatherMs?: number;
 }
 
 interface Waiting extends Submitted {
@@ -46,13 +44,7 @@ const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64];
  * other nor abort each other. Correct without the turn, too: the transactions are serializable.
  */
 export function createWriter(options: WriterOptions): Writer {
-  const {
-    metrics,
-    log,
-    maxBatch = DEFAULT_MAX_BATCH,
-    maxQueued = DEFAULT_MAX_QUEUED,
-    gatherMs = 0,
-  } = options;
+  const { metrics, log, maxBatch = DEFAULT_MAX_BATCH, maxQueued = DEFAULT_MAX_QUEUED } = options;
   const sizes = metrics.histogram("inventory_batch_commands", "Commands in one transaction.", BATCH_SIZES);
   const seconds = metrics.histogram(
     "inventory_batch_seconds",
@@ -67,7 +59,7 @@ export function createWriter(options: WriterOptions): Writer {
 
   async function pump(): Promise<void> {
     // One turn of the event loop, so that requests that arrived together travel together.
-    await new Promise((resolve) => (gatherMs > 0 ? setTimeout(resolve, gatherMs) : setImmediate(resolve)));
+    await new Promise((resolve) => setImmediate(resolve));
     while (queue.length > 0) {
       const batch = queue.splice(0, maxBatch);
       depth.set({}, queue.length);
