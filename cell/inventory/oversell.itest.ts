@@ -138,6 +138,23 @@ describe("the last 100 units of one SKU", () => {
   });
 });
 
+describe("without a hold store", () => {
+  it("the last 100 units are sold exactly once to 64 shoppers, and no hold that was given is broken", async () => {
+    await center.fill({ [sku]: 100 });
+    await redis.kill();
+    const tally = newTally();
+    const both = [center.cell.internal.inventory, other];
+    const shoppers = Array.from({ length: SHOPPERS }, (_, n) =>
+      shop(`${sku}-${n}`, tally, n % 2 ? both : [...both].reverse()),
+    );
+    await Promise.all(shoppers);
+    await redis.start();
+    expect(await center.sold(sku)).toBe(100);
+    expect(tally).toMatchObject({ sold: 100, refusedCommits: 0 });
+    expect(await center.drift()).toEqual([]);
+  });
+});
+
 describe("a lost hold store", () => {
   it("refuses no commit of those who held before", async () => {
     await center.fill({ [sku]: 1000 });

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
+import { RedisAway } from "../../platform/redis.ts";
 import type { Sql } from "../../platform/sql.ts";
 import type { Worker } from "../../platform/workers.ts";
 import type { HoldStore } from "./holds.ts";
@@ -40,7 +41,11 @@ export function createWorkers(deps: WorkerDeps): Worker[] {
 
 /** Notices a lost hold store, and brings holds that were taken in SQL meanwhile over to it. */
 async function watch({ rebuilder, writer }: WorkerDeps): Promise<void> {
-  const result = await rebuilder.check();
+  const result = await rebuilder.check().catch((error: unknown) => {
+    // Away is a state, not a failure of this worker: it looks again in a second, without backing off.
+    if (error instanceof RedisAway) return "away" as const;
+    throw error;
+  });
   if (result !== "sound" && result !== "rebuilt") return;
   await forgetHolds(writer, await rebuilder.moveHolds());
 }
