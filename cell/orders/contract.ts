@@ -1,0 +1,122 @@
+import { z } from "zod";
+import { eventOf } from "../../platform/events.ts";
+import {
+  coordinatesSchema,
+  idSchema,
+  moneySchema,
+  quantitySchema,
+  skuSchema,
+  timeSchema,
+} from "../../platform/schemas.ts";
+import { PAYMENT_STATUSES, PUBLIC_STATUSES, STATES } from "./domain.ts";
+
+export const MAX_LINES = 100;
+export const MAX_PAGE = 100;
+
+export const pricesBody = z.object({
+  prices: z
+    .array(z.object({ sku: skuSchema, price: moneySchema, validFrom: timeSchema.optional() }))
+    .min(1)
+    .max(500),
+});
+export type PricesBody = z.infer<typeof pricesBody>;
+export const pricesAnswer = z.object({ accepted: z.int() });
+
+/** `POST /v1/orders`. `expectedPrice` is for one unit; a different one in force answers 409 price-changed. */
+export const placeBody = z.object({
+  deliverTo: coordinatesSchema,
+  contact: z.object({
+    name: z.string().min(1).max(200),
+    phone: z.string().min(3).max(40),
+    address: z.string().min(1).max(500),
+  }),
+  lines: z
+    .array(z.object({ sku: skuSchema, quantity: quantitySchema, expectedPrice: moneySchema.optional() }))
+    .min(1)
+    .max(MAX_LINES),
+  payment: z.object({ method: z.string().regex(/^tok_[\w-]{1,100}$/, "a payment token such as tok_visa") }),
+  delivery: z.object({ method: z.literal("courier") }).optional(),
+});
+export type PlaceBody = z.infer<typeof placeBody>;
+
+export const orderAnswer = z
+  .object({
+    id: z.string(),
+    center: z.string(),
+    status: z.enum(PUBLIC_STATUSES),
+    state: z.enum(STATES),
+    paymentStatus: z.enum(PAYMENT_STATUSES),
+    lines: z.array(z.object({ sku: z.string(), quantity: z.int(), price: moneySchema })),
+    shortLines: z.array(z.object({ sku: z.string(), quantity: z.int() })),
+    total: moneySchema,
+    promisedAt: z.string(),
+    createdAt: z.string(),
+    version: z.int(),
+  })
+  .meta({ id: "Order" });
+export type OrderAnswer = z.infer<typeof orderAnswer>;
+
+export const ordersQuery = z.object({
+  cursor: z.string().max(200).optional(),
+  status: z.enum(STATES).optional(),
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE).optional(),
+});
+export const ordersAnswer = z.object({ orders: z.array(orderAnswer), nextCursor: z.string().optional() });
+
+export const logAnswer = z.object({
+  log: z.array(
+    z.object({
+      version: z.int(),
+      event: z.string(),
+      from: z.string(),
+      to: z.string(),
+      outcome: z.string(),
+      actor: z.string(),
+      at: z.string(),
+    }),
+  ),
+});
+
+export const cancelBody = z.object({ reason: z.string().max(200).optional() });
+export const ownerAnswer = z.object({ sub: z.string() });
+
+/** `GET /internal/summary`: the gateway's probe and its hint for routing. */
+export const summaryAnswer = z.object({
+  center: z.string(),
+  epoch: z.int(),
+  accepting: z.boolean(),
+  openOrders: z.int(),
+  queueMinutes: z.number(),
+  skus: z.array(z.string()).max(10_000),
+});
+export type Summary = z.infer<typeof summaryAnswer>;
+
+const bin = z.object({ aisle: z.int(), position: z.int(), level: z.int() });
+
+/** Stock is allocated and money authorised: the floor may begin. Subject of all events: the order's id. */
+export const orderConfirmed = eventOf(
+  "orders.confirmed.v1",
+  z.object({
+    orderId: idSchema("ord"),
+    holdId: z.string(),
+    lines: z.array(
+      z.object({
+        sku: z.string(),
+        quantity: z.int(),
+        barcode: z.string(),
+        weightGrams: z.int(),
+        bins: z.array(z.object({ bin, quantity: z.int() })),
+      }),
+    ),
+    deliverTo: coordinatesSchema,
+    promisedAt: z.string(),
+    total: moneySchema,
+  }),
+);
+const ended = z.object({ orderId: idSchema("ord"), from: z.enum(STATES) });
+/** The floor holds stock of an order that is no longer wanted: put it back. */
+export const orderCancelling = eventOf("orders.cancelling.v1", ended);
+export const orderCancelled = eventOf("orders.cancelled.v1", ended);
+export const orderDelivered = eventOf("orders.delivered.v1", ended);
+export const orderPaymentFailed = eventOf("orders.payment_failed.v1", ended);
+export const orderRejected = eventOf("orders.rejected.v1", ended);

@@ -1,0 +1,96 @@
+import type { ServiceClient } from "../../platform/fetch.ts";
+import { errorText, type Logger } from "../../platform/log.ts";
+import type { Failure } from "../../platform/problem.ts";
+import type { Sql, Tx } from "../../platform/sql.ts";
+import { amountDue, type Effect } from "./domain.ts";
+import { findOrder, type Order } from "./store.ts";
+
+/** The ids under which an order's hold and payment are known; derived, so that a repetition names the same ones. */
+export function holdIdOf(orderId: string): string {
+  return `hold:${orderId}`;
+}
+export function intentIdOf(orderId: string): string {
+  return orderId.replace(/^ord_/, "int_");
+}
+
+/** Notes effects in the transaction that makes them due. */
+export async function addEffects(tx: Tx, orderId: string, kinds: readonly Effect[]): Promise<void> {
+  for (const kind of kinds)
+    await tx.query(
+      "INSERT INTO orders.effect (order_id, kind) VALUES ($1, $2) ON CONFLICT (order_id, kind) DO NOTHING",
+      [orderId, kind],
+    );
+}
+
+export interface EffectDeps {
+  readonly sql: Sql;
+  readonly payments: ServiceClient;
+  readonly inventory: ServiceClient;
+  readonly log: Logger;
+}
+
+const BATCH = 32;
+const RETRY_SECONDS_MAX = 60;
+
+/** Carries out what is due, each under a key that never changes. What fails is repeated with backoff for as long as it takes. */
+export async function runEffects(deps: EffectDeps): Promise<number> {
+  // Claiming moves `next_at`, so that two replicas do not both work on one effect; a repetition would do no harm.
+  const due = await deps.sql.transaction((tx) =>
+    tx.query<{ order_id: string; kind: Effect; attempts: number }>(
+      `UPDATE orders.effect SET attempts = attempts + 1, next_at = now() + INTERVAL '15 seconds'
+       WHERE (order_id, kind) IN (SELECT order_id, kind FROM orders.effect WHERE NOT done AND next_at <= now()
+         ORDER BY next_at LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) RETURNING order_id, kind, attempts`,
+    ),
+  );
+  await Promise.all(due.map((effect) => runOne(deps, effect)));
+  return due.length;
+}
+
+async function runOne(
+  deps: EffectDeps,
+  effect: { order_id: string; kind: Effect; attempts: number },
+): Promise<void> {
+  const { order_id: orderId, kind, attempts } = effect;
+  let failure: string | undefined;
+  try {
+    const order = await findOrder(deps.sql, orderId);
+    const result = order ? await perform(deps, order, kind) : undefined;
+    failure =
+      result && !result.ok && result.code !== "not-found" ? `${result.code}: ${result.detail}` : undefined;
+  } catch (error) {
+    failure = errorText(error);
+  }
+  if (failure === undefined) {
+    await deps.sql.query("UPDATE orders.effect SET done = true WHERE order_id = $1 AND kind = $2", [
+      orderId,
+      kind,
+    ]);
+    return;
+  }
+  const seconds = Math.min(RETRY_SECONDS_MAX, 2 ** Math.min(attempts, 6));
+  deps.log.warn({ orderId, kind, attempts, failure }, "an effect of an order is put off");
+  await deps.sql.query(
+    "UPDATE orders.effect SET next_at = now() + $3::INT8 * INTERVAL '1 second' WHERE order_id = $1 AND kind = $2",
+    [orderId, kind, seconds],
+  );
+}
+
+function perform(deps: EffectDeps, order: Order, kind: Effect): Promise<{ ok: true } | Failure> {
+  const intent = `/internal/intents/${intentIdOf(order.id)}`;
+  const idempotencyKey = `${order.id}:${kind}`;
+  if (kind === "release")
+    return deps.inventory.call({
+      method: "POST",
+      path: `/internal/allocations/${holdIdOf(order.id)}/release`,
+      body: { reason: "order cancelled" },
+      idempotencyKey,
+    });
+  if (kind === "void")
+    return deps.payments.call({ method: "POST", path: `${intent}/void`, body: {}, idempotencyKey });
+  const amountMinor = amountDue(order.lines, order.shortLines);
+  // Nothing found on the floor, nothing to pay: the authorization is given back.
+  if (amountMinor === 0)
+    return deps.payments.call({ method: "POST", path: `${intent}/void`, body: {}, idempotencyKey });
+  const amount = { amountMinor, currency: order.total.currency };
+  return deps.payments.call({ method: "POST", path: `${intent}/capture`, body: { amount }, idempotencyKey });
+}

@@ -1,0 +1,133 @@
+import { created, defineRoute, type HttpRequest, ok, type Route } from "../../platform/http.ts";
+import { fail, isFailure } from "../../platform/problem.ts";
+import type { Sql } from "../../platform/sql.ts";
+import {
+  cancelBody,
+  logAnswer,
+  orderAnswer,
+  ordersAnswer,
+  ordersQuery,
+  ownerAnswer,
+  placeBody,
+  pricesAnswer,
+  pricesBody,
+  summaryAnswer,
+} from "./contract.ts";
+import { savePrices } from "./prices.ts";
+import type { OrdersService, Viewer } from "./service.ts";
+import type { SummarySource } from "./summary.ts";
+
+const DEFAULT_PAGE = 50;
+
+/** HTTP to the service. */
+export function createRoutes(deps: { service: OrdersService; sql: Sql; summary: SummarySource }): Route[] {
+  const { service, sql, summary } = deps;
+  return [
+    defineRoute({
+      method: "POST",
+      path: "/v1/prices",
+      summary: "Loads prices; the latest one that is not in the future is in force.",
+      access: { roles: ["staff"] },
+      body: pricesBody,
+      responses: { 200: pricesAnswer },
+      handler: async ({ body }) => ok({ accepted: await savePrices(sql, body) }),
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/v1/orders",
+      summary: "Places an order: holds stock, authorises the payment, allocates and confirms.",
+      access: { roles: ["customer"] },
+      body: placeBody,
+      responses: { 201: orderAnswer },
+      async handler(request) {
+        const { sub } = viewerOf(request);
+        const placed = await service.place(
+          sub,
+          request.idempotencyKey ?? "",
+          request.body,
+          request.deadlineMs,
+        );
+        return placed.ok ? created(placed.order) : placed;
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/v1/orders",
+      summary: "Lists one's own orders, newest first; staff see all.",
+      access: { roles: ["customer"] },
+      query: ordersQuery,
+      responses: { 200: ordersAnswer },
+      async handler(request) {
+        const { cursor, status, limit } = request.query;
+        return ok(
+          await service.list(viewerOf(request), { cursor, status, limit: Number(limit ?? DEFAULT_PAGE) }),
+        );
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/v1/orders/:orderId",
+      summary: "One order.",
+      access: { roles: ["customer"] },
+      responses: { 200: orderAnswer },
+      async handler(request) {
+        const found = await service.get(request.params.orderId ?? "", viewerOf(request));
+        return found.ok ? ok(found.order, { etag: `"${found.order.version}"` }) : found;
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/v1/orders/:orderId/log",
+      summary: "What has happened to an order, in order; refused and late events included.",
+      access: { roles: ["customer"] },
+      responses: { 200: logAnswer },
+      async handler(request) {
+        const found = await service.log(request.params.orderId ?? "", viewerOf(request));
+        return found.ok ? ok({ log: found.log }) : found;
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/v1/orders/:orderId/cancel",
+      summary: "Cancels an order that has not been handed over.",
+      access: { roles: ["customer"] },
+      body: cancelBody,
+      responses: { 200: orderAnswer },
+      async handler(request) {
+        const key = request.idempotencyKey ?? "";
+        const done = await service.cancel(request.params.orderId ?? "", viewerOf(request), key);
+        return done.ok ? ok(done.order) : done;
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/internal/orders/:orderId/owner",
+      summary: "Whose order it is.",
+      access: "internal",
+      responses: { 200: ownerAnswer },
+      async handler({ params }) {
+        const sub = await service.ownerOf(params.orderId ?? "");
+        return sub === undefined ? fail("not-found", "There is no such order.") : ok({ sub });
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/internal/summary",
+      summary: "What the gateway wants to know once a second.",
+      access: "internal",
+      responses: { 200: summaryAnswer },
+      async handler({ headers }) {
+        const current = await summary.read();
+        if (isFailure(current)) return current;
+        if (headers["if-none-match"] === current.etag)
+          return { status: 304, headers: { etag: current.etag } };
+        return ok(current.body, { etag: current.etag });
+      },
+    }),
+  ];
+}
+
+function viewerOf(request: HttpRequest): Viewer {
+  const { user } = request.principal;
+  return { sub: user?.sub ?? "", isStaff: user?.roles.includes("staff") ?? false };
+}

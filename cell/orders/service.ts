@@ -1,0 +1,212 @@
+import type { Clock } from "../../platform/clock.ts";
+import type { Logger } from "../../platform/log.ts";
+import { type Failure, fail } from "../../platform/problem.ts";
+import type { SagaOutcome, SagaRunner } from "../../platform/saga.ts";
+import type { Sql } from "../../platform/sql.ts";
+import type { Signer } from "../../platform/trust.ts";
+import type { Contacts } from "./contacts.ts";
+import type { OrderAnswer, PlaceBody } from "./contract.ts";
+import { type OrderEvent, publicStatus } from "./domain.ts";
+import type { Placing } from "./placing.ts";
+import { priceLines } from "./prices.ts";
+import {
+  appendLog,
+  findByKey,
+  findOrder,
+  insertOrder,
+  type LogEntry,
+  listOrders,
+  type Order,
+  readLog,
+} from "./store.ts";
+import { transition } from "./transitions.ts";
+
+export interface OrdersDeps {
+  readonly center: string;
+  readonly sql: Sql;
+  readonly saga: SagaRunner<Placing>;
+  readonly contacts: Contacts;
+  readonly signer: Signer;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly currency: string;
+  readonly promiseMinutes: number;
+  newOrderId(): string;
+  /** False when this cell has taken as many orders as it may for now. */
+  admit(): boolean;
+}
+
+export interface Viewer {
+  readonly sub: string;
+  readonly isStaff: boolean;
+}
+
+type Found<T> = ({ readonly ok: true } & T) | Failure;
+
+export interface OrdersService {
+  place(
+    sub: string,
+    key: string,
+    body: PlaceBody,
+    deadlineMs: number,
+  ): Promise<Found<{ order: OrderAnswer }>>;
+  get(id: string, viewer: Viewer): Promise<Found<{ order: OrderAnswer }>>;
+  log(id: string, viewer: Viewer): Promise<Found<{ log: LogEntry[] }>>;
+  list(
+    viewer: Viewer,
+    page: { cursor?: string | undefined; status?: string | undefined; limit: number },
+  ): Promise<{ orders: OrderAnswer[]; nextCursor?: string }>;
+  cancel(id: string, viewer: Viewer, eventId: string): Promise<Found<{ order: OrderAnswer }>>;
+  ownerOf(id: string): Promise<string | undefined>;
+}
+
+/** How long a customer waits for the saga at most; after that the key brings the answer. */
+const PLACE_WAIT_MS = 8_000;
+const PLACE_POLL_MS = 150;
+const UNKNOWN_ORDER = fail("not-found", "There is no such order.");
+
+/** The use cases of orders. */
+export function createOrdersService(deps: OrdersDeps): OrdersService {
+  const { sql, saga, center, log } = deps;
+
+  /** A refusal that the gateway may take elsewhere carries this cell's signature: it took nothing for this key. */
+  async function refuse(failure: Failure, key: string): Promise<Failure> {
+    const proof = await deps.signer.sign({ key, code: failure.code, center });
+    return { ...failure, headers: { ...failure.headers, "x-cells-refusal": proof } };
+  }
+
+  async function create(sub: string, key: string, body: PlaceBody): Promise<Order | Failure> {
+    const id = deps.newOrderId();
+    return sql.transaction(async (tx) => {
+      const existing = await findByKey(tx, sub, key);
+      if (existing) return existing;
+      const priced = await priceLines(tx, body.lines, deps.currency);
+      if (!priced.ok) return priced;
+      const order = {
+        id,
+        sub,
+        idempotencyKey: key,
+        state: "created",
+        version: 1,
+        paymentStatus: "none",
+        paymentMethod: body.payment.method,
+        lines: priced.lines,
+        shortLines: [],
+        total: priced.total,
+        deliverTo: body.deliverTo,
+        promiseMinutes: deps.promiseMinutes,
+      } as const;
+      await insertOrder(tx, order);
+      const entry = {
+        version: 1,
+        event: "create",
+        from: "",
+        to: "created",
+        outcome: "applied",
+        actor: "customer",
+      };
+      await appendLog(tx, id, `${id}:create`, entry);
+      await deps.contacts.save(tx, id, body.contact);
+      const lines = priced.lines.map(({ sku, quantity }) => ({ sku, quantity }));
+      await saga.start(tx, id, { orderId: id, lines, total: priced.total, method: body.payment.method });
+      const made = await findOrder(tx, id);
+      if (!made) throw new Error("an order was not there right after it was written");
+      return made;
+    });
+  }
+
+  async function waitFor(id: string, deadlineMs: number): Promise<SagaOutcome<Placing>> {
+    const untilMs = Math.min(deps.clock.nowMs() + PLACE_WAIT_MS, deadlineMs - 500);
+    for (;;) {
+      const outcome = await saga.run(id);
+      if (outcome.status !== "pending" || deps.clock.nowMs() >= untilMs) return outcome;
+      await new Promise((resolve) => setTimeout(resolve, PLACE_POLL_MS));
+    }
+  }
+
+  async function visible(id: string, viewer: Viewer): Promise<Order | undefined> {
+    const order = await findOrder(sql, id);
+    // Somebody else's order is told like one that does not exist.
+    return order && (viewer.isStaff || order.sub === viewer.sub) ? order : undefined;
+  }
+
+  return {
+    async place(sub, key, body, deadlineMs) {
+      if (!deps.admit()) {
+        const full = fail("not-accepting", "This center takes no more orders for the moment.", undefined, 5);
+        return (await findByKey(sql, sub, key)) ? full : refuse(full, key);
+      }
+      const made = await create(sub, key, body);
+      if ("ok" in made) return made.code === "price-changed" ? refuse(made, key) : made;
+      const outcome = await waitFor(made.id, deadlineMs);
+      if (outcome.status === "pending")
+        return fail(
+          "outcome-unknown",
+          "The order is being placed: repeat the request to learn how it ended.",
+          undefined,
+          2,
+        );
+      if (outcome.status === "undone") {
+        const failure = { ...outcome.failure, extra: { ...outcome.failure.extra, orderId: made.id } };
+        const isRefusal = failure.code === "out-of-stock" || failure.code === "not-accepting";
+        return isRefusal ? refuse(failure, key) : failure;
+      }
+      const order = await findOrder(sql, made.id);
+      return order ? { ok: true, order: toAnswer(order, center) } : UNKNOWN_ORDER;
+    },
+    async get(id, viewer) {
+      const order = await visible(id, viewer);
+      return order ? { ok: true, order: toAnswer(order, center) } : UNKNOWN_ORDER;
+    },
+    async log(id, viewer) {
+      return (await visible(id, viewer)) ? { ok: true, log: await readLog(sql, id) } : UNKNOWN_ORDER;
+    },
+    async list(viewer, { cursor, status, limit }) {
+      const sub = viewer.isStaff ? undefined : viewer.sub;
+      const page = await listOrders(sql, { sub, state: status, cursor, limit });
+      const orders = page.orders.map((order) => toAnswer(order, center));
+      return page.nextCursor === undefined ? { orders } : { orders, nextCursor: page.nextCursor };
+    },
+    async cancel(id, viewer, eventId) {
+      const order = await visible(id, viewer);
+      if (!order) return UNKNOWN_ORDER;
+      if (order.state === "created" || order.state === "reserved")
+        return fail(
+          "too-early",
+          "The order is still being placed; cancel it in a moment.",
+          { state: order.state },
+          1,
+        );
+      const event: OrderEvent = "cancel";
+      const actor = viewer.isStaff ? "staff" : "customer";
+      const moved = await sql.transaction((tx) =>
+        transition(tx, { orderId: id, event, eventId: `cancel:${eventId}`, actor }, { park: false, log }),
+      );
+      if (!moved.order) return UNKNOWN_ORDER;
+      const { state } = moved.order;
+      // Asking twice for what has happened is no mistake of the customer's.
+      if (moved.outcome === "applied" || state === "cancelled" || state === "cancelling")
+        return { ok: true, order: toAnswer(moved.order, center) };
+      return fail("conflict", `An order that is ${state} can no longer be cancelled.`, { state });
+    },
+    async ownerOf(id) {
+      return (await findOrder(sql, id))?.sub;
+    },
+  };
+}
+
+function toAnswer(order: Order, center: string): OrderAnswer {
+  return {
+    id: order.id,
+    center,
+    status: publicStatus(order.state, order.paymentStatus, order.shortLines.length > 0),
+    state: order.state,
+    paymentStatus: order.paymentStatus,
+    lines: [...order.lines],
+    shortLines: [...order.shortLines],
+    total: order.total,
+    promisedAt: order.promisedAt.toISOString(),
+    createdAt: order.createdAt.toISOString(),
+    version: order.version,
+  };
+}

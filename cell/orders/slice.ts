@@ -1,0 +1,83 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { BuiltSlice, SliceContext, SliceDefinition } from "../../platform/slice.ts";
+import type { Worker } from "../../platform/workers.ts";
+import { createAdmission } from "./admission.ts";
+import { createContacts } from "./contacts.ts";
+import { runEffects } from "./effects.ts";
+import { createSubscriptions } from "./events.ts";
+import { createPlacing } from "./placing.ts";
+import { createRoutes } from "./routes.ts";
+import { createOrdersService } from "./service.ts";
+import { createSummary } from "./summary.ts";
+import { dropOverdue } from "./transitions.ts";
+
+/** The order and its state: the only writer of both. */
+export const ordersSlice: SliceDefinition = { name: "orders", build };
+
+const SAGAS_PER_ROUND = 20;
+const OVERDUE_PER_ROUND = 100;
+
+function build(context: SliceContext): BuiltSlice {
+  const { center, sql, clients, env, clock, log, signer, epoch, holder } = context;
+  const { inventory, payments } = clients;
+  const saga = createPlacing({ sql, inventory, payments, holder, log });
+  const admission = createAdmission(env.MAX_ORDERS_PER_MINUTE, clock);
+  const service = createOrdersService({
+    center,
+    sql,
+    saga,
+    signer,
+    clock,
+    log,
+    contacts: createContacts(contactSecret(env.TRUST_DIR)),
+    currency: env.CURRENCY,
+    promiseMinutes: env.SERVICE_LEVEL_MINUTES,
+    newOrderId: () => context.newId("ord"),
+    admit: admission.admit,
+  });
+  const summary = createSummary({
+    center,
+    epoch,
+    sql,
+    inventory,
+    clock,
+    maxOrdersPerMinute: env.MAX_ORDERS_PER_MINUTE,
+    admitting: admission.admitting,
+  });
+  const workers: Worker[] = [
+    {
+      name: "sagas",
+      intervalMs: 500,
+      async run() {
+        await saga.resume(SAGAS_PER_ROUND);
+      },
+    },
+    {
+      name: "effects",
+      intervalMs: 200,
+      async run(signal) {
+        while ((await runEffects({ sql, payments, inventory, log })) > 0 && !signal.aborted);
+      },
+    },
+    {
+      name: "parked",
+      intervalMs: 60_000,
+      async run() {
+        const dropped = await sql.transaction((tx) => dropOverdue(tx, OVERDUE_PER_ROUND));
+        for (const event of dropped)
+          log.error({ ...event }, "an event waited an hour for its order and was dropped");
+      },
+    },
+  ];
+  return {
+    routes: createRoutes({ service, sql, summary }),
+    subscriptions: createSubscriptions(log),
+    workers,
+  };
+}
+
+/** The cell's private key is the one secret that every replica has and nobody else: contacts' keys are wrapped under it. */
+function contactSecret(trustDir: string): string {
+  return readFileSync(join(trustDir, "cell-key.jwk"), "utf8");
+}

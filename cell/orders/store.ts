@@ -1,0 +1,194 @@
+import type { Money } from "../../platform/money.ts";
+import type { Tx } from "../../platform/sql.ts";
+import type { OrderState, PaymentStatus, PricedLine, ShortLine } from "./domain.ts";
+
+/** One order as it is stored. */
+export interface Order {
+  readonly id: string;
+  readonly sub: string;
+  readonly idempotencyKey: string;
+  readonly state: OrderState;
+  readonly version: number;
+  readonly paymentStatus: PaymentStatus;
+  readonly paymentMethod: string;
+  readonly lines: readonly PricedLine[];
+  readonly shortLines: readonly ShortLine[];
+  readonly total: Money;
+  readonly deliverTo: { readonly latitude: number; readonly longitude: number };
+  readonly promisedAt: Date;
+  readonly createdAt: Date;
+}
+
+interface OrderRow {
+  id: string;
+  sub: string;
+  idempotency_key: string;
+  state: OrderState;
+  version: number;
+  payment_status: PaymentStatus;
+  payment_method: string;
+  lines: PricedLine[];
+  short_lines: ShortLine[];
+  total_minor: number;
+  currency: string;
+  latitude: number;
+  longitude: number;
+  promised_at: Date;
+  created_at: Date;
+}
+
+const COLUMNS = `id, sub, idempotency_key, state, version, payment_status, payment_method, lines, short_lines,
+  total_minor, currency, latitude, longitude, promised_at, created_at`;
+
+function toOrder(row: OrderRow): Order {
+  return {
+    id: row.id,
+    sub: row.sub,
+    idempotencyKey: row.idempotency_key,
+    state: row.state,
+    version: row.version,
+    paymentStatus: row.payment_status,
+    paymentMethod: row.payment_method,
+    lines: row.lines,
+    shortLines: row.short_lines,
+    total: { amountMinor: row.total_minor, currency: row.currency },
+    deliverTo: { latitude: row.latitude, longitude: row.longitude },
+    promisedAt: row.promised_at,
+    createdAt: row.created_at,
+  };
+}
+
+/** Writes a new order in `created`. False when this user's key has one already. */
+export async function insertOrder(
+  tx: Tx,
+  order: Omit<Order, "createdAt" | "promisedAt"> & { promiseMinutes: number },
+): Promise<boolean> {
+  const rows = await tx.query(
+    `INSERT INTO orders.orders (id, sub, idempotency_key, state, version, payment_method, lines, total_minor, currency,
+       latitude, longitude, promised_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + $12::INT8 * INTERVAL '1 minute')
+     ON CONFLICT (sub, idempotency_key) DO NOTHING RETURNING id`,
+    [
+      order.id,
+      order.sub,
+      order.idempotencyKey,
+      order.state,
+      order.version,
+      order.paymentMethod,
+      JSON.stringify(order.lines),
+      order.total.amountMinor,
+      order.total.currency,
+      order.deliverTo.latitude,
+      order.deliverTo.longitude,
+      order.promiseMinutes,
+    ],
+  );
+  return rows.length === 1;
+}
+
+export async function findOrder(tx: Tx, id: string): Promise<Order | undefined> {
+  const rows = await tx.query<OrderRow>(`SELECT ${COLUMNS} FROM orders.orders WHERE id = $1`, [id]);
+  return rows[0] && toOrder(rows[0]);
+}
+
+/** The order with its row locked until the transaction ends. */
+export async function lockOrder(tx: Tx, id: string): Promise<Order | undefined> {
+  const rows = await tx.query<OrderRow>(`SELECT ${COLUMNS} FROM orders.orders WHERE id = $1 FOR UPDATE`, [
+    id,
+  ]);
+  return rows[0] && toOrder(rows[0]);
+}
+
+export async function findByKey(tx: Tx, sub: string, key: string): Promise<Order | undefined> {
+  const rows = await tx.query<OrderRow>(
+    `SELECT ${COLUMNS} FROM orders.orders WHERE sub = $1 AND idempotency_key = $2`,
+    [sub, key],
+  );
+  return rows[0] && toOrder(rows[0]);
+}
+
+/** Newest first. `sub` undefined lists everybody's. The cursor is the last page's `nextCursor`. */
+export async function listOrders(
+  tx: Tx,
+  filter: {
+    sub?: string | undefined;
+    state?: string | undefined;
+    cursor?: string | undefined;
+    limit: number;
+  },
+): Promise<{ orders: Order[]; nextCursor?: string }> {
+  // Ids are UUIDv7 behind one prefix and center, so they sort by time.
+  const rows = await tx.query<OrderRow>(
+    `SELECT ${COLUMNS} FROM orders.orders
+     WHERE ($1::TEXT IS NULL OR sub = $1) AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR id < $3)
+     ORDER BY id DESC LIMIT $4`,
+    [filter.sub ?? null, filter.state ?? null, filter.cursor ?? null, filter.limit],
+  );
+  const orders = rows.map(toOrder);
+  const last = rows.length === filter.limit ? rows.at(-1) : undefined;
+  return last ? { orders, nextCursor: last.id } : { orders };
+}
+
+export async function saveState(tx: Tx, id: string, state: OrderState, version: number): Promise<void> {
+  await tx.query("UPDATE orders.orders SET state = $2, version = $3, updated_at = now() WHERE id = $1", [
+    id,
+    state,
+    version,
+  ]);
+}
+
+export async function savePaymentStatus(tx: Tx, id: string, status: PaymentStatus): Promise<void> {
+  await tx.query("UPDATE orders.orders SET payment_status = $2, updated_at = now() WHERE id = $1", [
+    id,
+    status,
+  ]);
+}
+
+export async function saveShortLines(tx: Tx, id: string, lines: readonly ShortLine[]): Promise<void> {
+  await tx.query("UPDATE orders.orders SET short_lines = $2, updated_at = now() WHERE id = $1", [
+    id,
+    JSON.stringify(lines),
+  ]);
+}
+
+export interface LogEntry {
+  readonly version: number;
+  readonly event: string;
+  readonly from: string;
+  readonly to: string;
+  readonly outcome: string;
+  readonly actor: string;
+  readonly at: string;
+}
+
+/** Appends to the immutable log; the slice's role may not change or delete its rows. */
+export async function appendLog(
+  tx: Tx,
+  orderId: string,
+  eventId: string,
+  entry: Omit<LogEntry, "at">,
+): Promise<void> {
+  await tx.query(
+    `INSERT INTO orders.state_log (order_id, event_id, version, event, from_state, to_state, outcome, actor)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (order_id, event_id, outcome) DO NOTHING`,
+    [orderId, eventId, entry.version, entry.event, entry.from, entry.to, entry.outcome, entry.actor],
+  );
+}
+
+/** True when this event has moved the order before. */
+export async function wasApplied(tx: Tx, orderId: string, eventId: string): Promise<boolean> {
+  const rows = await tx.query(
+    "SELECT 1 FROM orders.state_log WHERE order_id = $1 AND event_id = $2 AND outcome = 'applied'",
+    [orderId, eventId],
+  );
+  return rows.length > 0;
+}
+
+export async function readLog(tx: Tx, orderId: string): Promise<LogEntry[]> {
+  const rows = await tx.query<Record<string, unknown> & { at: Date }>(
+    `SELECT version, event, from_state AS "from", to_state AS "to", outcome, actor, at FROM orders.state_log
+     WHERE order_id = $1 ORDER BY version, at LIMIT 500`,
+    [orderId],
+  );
+  return rows.map((row) => ({ ...row, at: row.at.toISOString() }) as unknown as LogEntry);
+}
