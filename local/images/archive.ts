@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { createWriteStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { cacheDir } from "../setup/paths.ts";
@@ -139,6 +139,7 @@ function archiveEntries({ ref, layers, own, configuration }: ArchiveParts): TarE
 
 /** A name that is there is a whole archive: it is written beside and renamed. */
 async function writeArchive(archive: string, entries: readonly TarEntry[]): Promise<void> {
+  forgetDead(dirname(archive));
   const partial = `${archive}.partial-${process.pid}`;
   try {
     await pipeline(
@@ -148,5 +149,13 @@ async function writeArchive(archive: string, entries: readonly TarEntry[]): Prom
     renameSync(partial, archive);
   } finally {
     rmSync(partial, { force: true });
+  }
+}
+
+/** Removes what killed runs left half-written; what a running one writes stays. */
+function forgetDead(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const pid = /\.partial-(\d+)$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(folder, name), { force: true });
   }
 }

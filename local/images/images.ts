@@ -25,7 +25,7 @@ export async function buildImages({
   root = join(import.meta.dirname, "..", ".."),
 }: ImagesOptions): Promise<Images> {
   const [{ base, cell }, stores] = await Promise.all([
-    report.step("Build the cell image", "Node, packages and source: 4 s, after a change 1 s", () =>
+    report.step("Build the cell image", "Node, packages and source: 4 s, after a change under 1 s", () =>
       buildCellImage(root),
     ),
     report.step("Build the stores image", "PostgreSQL, Redis and Kafka: 8 s, once", () =>

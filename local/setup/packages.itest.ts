@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -7,17 +7,21 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 const SCRIPT = join(import.meta.dirname, "packages.mjs");
 let root: string;
 
-/** A checkout whose only package is a folder beside it, so that npm needs no network. */
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "packages-test-"));
-  mkdirSync(join(root, "leaf"));
-  const leaf = { name: "leaf", version: "1.0.0" };
+/** A package whose only dependency is a folder beside it, so that npm needs no network. */
+function files() {
   const top = { name: "top", version: "1.0.0", dependencies: { leaf: "file:leaf" } };
   const lock = {
     ...{ name: "top", version: "1.0.0", lockfileVersion: 3, requires: true },
     packages: { "": top, leaf: { version: "1.0.0" }, "node_modules/leaf": { resolved: "leaf", link: true } },
   };
-  writeFileSync(join(root, "leaf/package.json"), JSON.stringify(leaf));
+  return { top, lock };
+}
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "packages-test-"));
+  const { top, lock } = files();
+  mkdirSync(join(root, "leaf"));
+  writeFileSync(join(root, "leaf/package.json"), JSON.stringify({ name: "leaf", version: "1.0.0" }));
   writeFileSync(join(root, "package.json"), JSON.stringify(top));
   writeFileSync(join(root, "package-lock.json"), JSON.stringify(lock));
 });
@@ -57,11 +61,16 @@ it("installs with one line, and is silent when there is nothing to do", async ()
 
 it("installs again when the lock file changed", async () => {
   await install();
-  writeFileSync(
-    join(root, "package-lock.json"),
-    `${readFileSync(join(root, "package-lock.json"), "utf8")}\n`,
-  );
+  const { lock, top } = files();
+  const next = { ...top, dependencies: { ...top.dependencies, twig: "file:twig" } };
+  const twig = { twig: { version: "1.0.0" }, "node_modules/twig": { resolved: "twig", link: true } };
+  const packages = { ...lock.packages, ...twig, "": next };
+  mkdirSync(join(root, "twig"));
+  writeFileSync(join(root, "twig/package.json"), JSON.stringify({ name: "twig", version: "1.0.0" }));
+  writeFileSync(join(root, "package.json"), JSON.stringify(next));
+  writeFileSync(join(root, "package-lock.json"), JSON.stringify({ ...lock, packages }));
   expect((await install()).text).toContain("Install");
+  expect(existsSync(join(root, "node_modules/twig/package.json"))).toBe(true);
   expect(await install()).toEqual({ code: 0, text: "" });
 });
 

@@ -1,7 +1,6 @@
 // Makes node_modules match package-lock.json. Plain JavaScript without packages, because it runs before
 // any package is there, under the Node of the machine (20 or newer).
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,25 +8,32 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const MODULES = join(ROOT, "node_modules");
-const STAMP = join(MODULES, ".stamp");
+/** npm's own record of what it installed. */
+const INSTALLED = join(MODULES, ".package-lock.json");
 const LOCK = join(ROOT, ".cache", "packages.lock");
 const LOCK_BOUND_MS = 600_000;
 const MAX_OUTPUT_CHARS = 1_000_000;
 
-function wantedStamp() {
-  const lock = readFileSync(join(ROOT, "package-lock.json"));
-  return createHash("sha256").update(lock).update(`${process.platform}-${process.arch}`).digest("hex");
+function readJson(path) {
+  return JSON.parse(readFileSync(path, "utf8"));
 }
 
-/** True when the last install was of this lock file, ran to its end, and nothing was removed since. */
+/**
+ * True when what npm wrote down at the end of its last install is what package-lock.json asks for, and all of it is still
+ * there. Packages for other systems are in the lock file only.
+ */
 function isComplete() {
-  if (!existsSync(STAMP) || readFileSync(STAMP, "utf8") !== wantedStamp()) return false;
-  const { dependencies = {}, devDependencies = {} } = JSON.parse(
-    readFileSync(join(ROOT, "package.json"), "utf8"),
-  );
-  const names = Object.keys({ ...dependencies, ...devDependencies });
+  if (!existsSync(INSTALLED)) return false;
+  const { dependencies = {} } = readJson(join(ROOT, "package.json"));
   if ("node" in dependencies && !existsSync(join(MODULES, ".bin", "node"))) return false;
-  return names.every((name) => existsSync(join(MODULES, name, "package.json")));
+  const installed = readJson(INSTALLED).packages;
+  return Object.entries(readJson(join(ROOT, "package-lock.json")).packages).every(([path, wanted]) => {
+    if (path === "" || !path.includes("node_modules/")) return true;
+    const found = installed[path];
+    if (found === undefined) return wanted.optional === true;
+    const isSame = found.version === wanted.version && found.integrity === wanted.integrity;
+    return isSame && existsSync(join(ROOT, path, "package.json"));
+  });
 }
 
 function isRunning(pid) {
@@ -103,7 +109,6 @@ async function main() {
     if (isComplete()) return;
     const startedAt = Date.now();
     process.stderr.write("Install the npm packages of package-lock.json (about 30 s) ...");
-    rmSync(STAMP, { force: true });
     const cause = await install();
     if (cause !== undefined) {
       process.stderr.write("\n");
@@ -111,7 +116,6 @@ async function main() {
         `The npm packages could not be installed: ${cause.replace(/\.$/, "")}. Put that right and run again.`,
       );
     }
-    writeFileSync(STAMP, wantedStamp());
     process.stderr.write(` done in ${Math.round((Date.now() - startedAt) / 1000)} s\n`);
   } finally {
     rmSync(LOCK, { force: true });

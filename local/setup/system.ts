@@ -60,7 +60,6 @@ const NEEDS: readonly Need[] = [
   { group: "cluster", debianPackage: "conntrack", provides: [programs("conntrack")] },
   { group: "cluster", debianPackage: "ipset", provides: [programs("ipset")] },
   { group: "cluster", debianPackage: "iproute2", provides: [programs("ip")] },
-  { group: "cluster", debianPackage: "mmdebstrap", provides: [programs("mmdebstrap")] },
 ];
 
 const LOCK_PATH = "/run/fulfillment-cells/packages.lock";
@@ -70,9 +69,12 @@ const SERVICE_POLICY = "/usr/sbin/policy-rc.d";
 const POLICY_MARK = "fulfillment-cells: a package that is being installed must start nothing";
 
 /** Names of Debian packages that `groups` need and this machine lacks. Looks at files only: no process is started. */
-export function missingPackages(groups: readonly PackageGroup[]): string[] {
+export function missingPackages(
+  groups: readonly PackageGroup[],
+  isThere: (path: string) => boolean = existsSync,
+): string[] {
   return NEEDS.filter(({ group }) => groups.includes(group))
-    .filter(({ provides }) => !provides.every((paths) => paths.some((path) => existsSync(path))))
+    .filter(({ provides }) => !provides.every((paths) => paths.some((path) => isThere(path))))
     .map(({ debianPackage }) => debianPackage);
 }
 

@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
 } from "node:fs";
 import { join } from "node:path";
 import { tryRun } from "../cluster/command.ts";
@@ -36,6 +37,7 @@ export async function ensureKafka(report: Report): Promise<KafkaProgram> {
   if (existsSync(dir)) return { dir, hash };
   mkdirSync(folder, { recursive: true });
   await report.step("Fetch Apache Kafka", "45 jars, 43 MB, once per machine: about 15 s", async () => {
+    forgetDead(folder);
     const partial = mkdtempSync(join(folder, "partial-"));
     try {
       await download(partial);
@@ -67,5 +69,15 @@ function keepFirst(partial: string, dir: string): void {
     renameSync(partial, dir);
   } catch (error) {
     if (!existsSync(dir)) throw error;
+  }
+}
+
+/** Removes what a killed run left, once no download can still be writing to it. */
+function forgetDead(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const ageMs = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (name.startsWith("partial-") && ageMs > 2 * DOWNLOAD_BOUND_MS)
+      rmSync(path, { recursive: true, force: true });
   }
 }

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../cluster/errors.ts";
 import type { Report } from "../cluster/report.ts";
-import { type Stores, startStores, stopStores } from "./stores.ts";
+import { type Stores, startStores, stopStores, storesEnvironment } from "./stores.ts";
 
 const USAGE = `Usage:
   node local/stores/main.ts start --dir D [--write-env F] [--fsync]   start PostgreSQL, Redis and Kafka and leave them running
@@ -17,13 +17,8 @@ const plain: Report = {
   note: (text) => console.error(text),
 };
 
-function environment(stores: Stores): string {
-  const values = {
-    TEST_DATABASE_URL: stores.databaseUrl,
-    TEST_REDIS_URL: stores.redisUrl,
-    TEST_KAFKA_BROKERS: stores.kafkaBrokers,
-  };
-  return Object.entries(values)
+function exports(stores: Stores): string {
+  return Object.entries(storesEnvironment(stores))
     .map(([name, value]) => `export ${name}=${value}\n`)
     .join("");
 }
@@ -46,7 +41,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const stores = await startStores({ dir, report: plain, fsync: values.fsync ?? false });
-  const text = environment(stores);
+  const text = exports(stores);
   if (values["write-env"]) writeFileSync(values["write-env"], text, { mode: 0o600 });
   else process.stdout.write(text);
   return 0;

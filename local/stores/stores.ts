@@ -82,6 +82,15 @@ export async function startStores(options: StoresOptions): Promise<Stores> {
   });
 }
 
+/** The variables by which integration tests find the stores. */
+export function storesEnvironment(stores: Stores): Record<string, string> {
+  return {
+    TEST_DATABASE_URL: stores.databaseUrl,
+    TEST_REDIS_URL: stores.redisUrl,
+    TEST_KAFKA_BROKERS: stores.kafkaBrokers,
+  };
+}
+
 /** Stops what was started in the folder by any process; true when something was running. */
 export async function stopStores(dir: string): Promise<boolean> {
   if (!existsSync(dir)) return false;
