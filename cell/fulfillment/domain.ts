@@ -1,0 +1,95 @@
+/** The life of a pick list. `cancelling` waits for the picker to put back what is in the tote. */
+export const PICK_LIST_STATES = ["open", "picking", "picked", "packed", "cancelling", "cancelled"] as const;
+export type PickListState = (typeof PICK_LIST_STATES)[number];
+
+export const PICK_LIST_EVENTS = ["start", "resolve", "recount", "pack", "cancel", "putback"] as const;
+export type PickListEvent = (typeof PICK_LIST_EVENTS)[number];
+
+/** Any pair that is not listed changes nothing. */
+export const PICK_LIST_TRANSITIONS: Readonly<
+  Record<PickListState, Readonly<Partial<Record<PickListEvent, PickListState>>>>
+> = {
+  open: { start: "picking", cancel: "cancelled" },
+  picking: { resolve: "picked", cancel: "cancelling" },
+  picked: { pack: "packed", recount: "picking", cancel: "cancelling" },
+  packed: { cancel: "cancelling" },
+  cancelling: { putback: "cancelled" },
+  cancelled: {},
+};
+
+/** The next state, or undefined when the event changes nothing in this state. */
+export function nextPickListState(state: PickListState, event: PickListEvent): PickListState | undefined {
+  return PICK_LIST_TRANSITIONS[state][event];
+}
+
+export interface Bin {
+  readonly aisle: number;
+  readonly position: number;
+  readonly level: number;
+}
+
+export interface PickLine {
+  readonly id: string;
+  readonly sku: string;
+  readonly barcode: string;
+  readonly weightGrams: number;
+  readonly bin: Bin;
+  readonly quantity: number;
+  readonly picked: number;
+  readonly short: number;
+}
+
+/**
+ * The order in which a picker walks: up the first aisle, down the next (S-shape), bins of one spot from the floor up.
+ * Only aisles with something to pick count, so the direction alternates between visited aisles.
+ */
+export function walkOrder<L extends { readonly bin: Bin }>(lines: readonly L[]): L[] {
+  const aisles = [...new Set(lines.map(({ bin }) => bin.aisle))].sort((a, b) => a - b);
+  const direction = new Map(aisles.map((aisle, index) => [aisle, index % 2 === 0 ? 1 : -1]));
+  return [...lines].sort(
+    (a, b) =>
+      a.bin.aisle - b.bin.aisle ||
+      (direction.get(a.bin.aisle) ?? 1) * (a.bin.position - b.bin.position) ||
+      a.bin.level - b.bin.level,
+  );
+}
+
+/** Units of a line that are neither picked nor short. */
+export function openUnits(line: Pick<PickLine, "quantity" | "picked" | "short">): number {
+  return line.quantity - line.picked - line.short;
+}
+
+export function allResolved(lines: readonly PickLine[]): boolean {
+  return lines.every((line) => openUnits(line) === 0);
+}
+
+export function nothingPicked(lines: readonly PickLine[]): boolean {
+  return lines.every((line) => line.picked === 0);
+}
+
+/** What a package should weigh, packaging aside. */
+export function contentWeightGrams(lines: readonly PickLine[]): number {
+  return lines.reduce((sum, { picked, weightGrams }) => sum + picked * weightGrams, 0);
+}
+
+/** Packaging may add up to this, and scales and goods may differ by a twentieth. */
+const PACKAGING_GRAMS = 1_500;
+const TOLERANCE = 0.05;
+
+/** Whether a weighed package can hold what was picked, neither less nor more. */
+export function weightFits(expectedGrams: number, measuredGrams: number): boolean {
+  return (
+    measuredGrams >= expectedGrams * (1 - TOLERANCE) &&
+    measuredGrams <= expectedGrams * (1 + TOLERANCE) + PACKAGING_GRAMS
+  );
+}
+
+/** Sums lines by SKU. */
+export function unitsBySku(
+  lines: readonly PickLine[],
+  units: (line: PickLine) => number,
+): { sku: string; quantity: number }[] {
+  const sums = new Map<string, number>();
+  for (const line of lines) sums.set(line.sku, (sums.get(line.sku) ?? 0) + units(line));
+  return [...sums].filter(([, quantity]) => quantity > 0).map(([sku, quantity]) => ({ sku, quantity }));
+}

@@ -1,0 +1,63 @@
+import type { DomainEvent } from "../../platform/events.ts";
+import type { Subscription } from "../../platform/inbox.ts";
+import { appendEvent } from "../../platform/outbox.ts";
+import type { Tx } from "../../platform/sql.ts";
+import { orderCancelled, orderCancelling, orderConfirmed } from "../orders/contract.ts";
+import { fulfillmentPutbackDone } from "./contract.ts";
+import { nextPickListState, walkOrder } from "./domain.ts";
+import { callOff, insertPickList, isCalledOff, lockPickListOf, savePickList } from "./store.ts";
+
+/** Turns orders into pick lists, and calls them off. Events may come in any order. */
+export function createSubscriptions(deps: { newId(prefix: string): string }): Subscription[] {
+  async function confirmed(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
+    const order = orderConfirmed.parse(event.data);
+    if (await isCalledOff(tx, order.orderId)) return "ignored";
+    const id = deps.newId("pck");
+    const lines = order.lines.flatMap(({ sku, barcode, weightGrams, bins }) =>
+      bins.map(({ bin, quantity }) => ({ sku, barcode, weightGrams, bin, quantity, picked: 0, short: 0 })),
+    );
+    const numbered = walkOrder(lines).map((line, index) => ({ ...line, id: `${id}:${index + 1}` }));
+    const made = await insertPickList(tx, {
+      id,
+      orderId: order.orderId,
+      holdId: order.holdId,
+      state: "open",
+      version: 1,
+      tote: undefined,
+      packageBarcode: undefined,
+      deliverTo: order.deliverTo,
+      promisedAt: new Date(order.promisedAt),
+      lines: numbered,
+    });
+    return made ? "applied" : "ignored";
+  }
+
+  async function calledOff(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
+    const { orderId } = orderCancelled.parse(event.data);
+    await callOff(tx, orderId);
+    const list = await lockPickListOf(tx, orderId);
+    const state = list && nextPickListState(list.state, "cancel");
+    if (!list || state === undefined) return "ignored";
+    const version = list.version + 1;
+    await savePickList(tx, list.id, { state, version });
+    // A list that nobody has started holds nothing; orders waits for this word only when it said `cancelling`.
+    if (state === "cancelled" && event.type === orderCancelling.type)
+      await appendEvent(tx, "fulfillment", {
+        type: fulfillmentPutbackDone.type,
+        subject: list.id,
+        version,
+        data: { orderId, pickListId: list.id },
+      });
+    return "applied";
+  }
+
+  return [
+    { consumer: "fulfillment-orders", from: "orders", types: [orderConfirmed.type], handle: confirmed },
+    {
+      consumer: "fulfillment-cancels",
+      from: "orders",
+      types: [orderCancelling.type, orderCancelled.type],
+      handle: calledOff,
+    },
+  ];
+}

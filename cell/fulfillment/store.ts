@@ -1,0 +1,226 @@
+import type { Tx } from "../../platform/sql.ts";
+import type { PickLine, PickListState } from "./domain.ts";
+
+export interface PickList {
+  readonly id: string;
+  readonly orderId: string;
+  readonly holdId: string;
+  readonly state: PickListState;
+  readonly version: number;
+  readonly tote: string | undefined;
+  readonly packageBarcode: string | undefined;
+  readonly deliverTo: { readonly latitude: number; readonly longitude: number };
+  readonly promisedAt: Date;
+  readonly lines: readonly PickLine[];
+}
+
+interface ListRow {
+  id: string;
+  order_id: string;
+  hold_id: string;
+  state: PickListState;
+  version: number;
+  tote: string | null;
+  package_barcode: string | null;
+  latitude: number;
+  longitude: number;
+  promised_at: Date;
+}
+
+interface LineRow {
+  id: string;
+  pick_list_id: string;
+  sku: string;
+  barcode: string;
+  weight_grams: number;
+  aisle: number;
+  bin_position: number;
+  level: number;
+  quantity: number;
+  picked: number;
+  short: number;
+}
+
+const LIST_COLUMNS =
+  "id, order_id, hold_id, state, version, tote, package_barcode, latitude, longitude, promised_at";
+
+function toLine(row: LineRow): PickLine {
+  return {
+    id: row.id,
+    sku: row.sku,
+    barcode: row.barcode,
+    weightGrams: row.weight_grams,
+    bin: { aisle: row.aisle, position: row.bin_position, level: row.level },
+    quantity: row.quantity,
+    picked: row.picked,
+    short: row.short,
+  };
+}
+
+async function withLines(tx: Tx, rows: readonly ListRow[]): Promise<PickList[]> {
+  if (rows.length === 0) return [];
+  const lines = await tx.query<LineRow>(
+    "SELECT * FROM fulfillment.pick_line WHERE pick_list_id = ANY($1) ORDER BY pick_list_id, position",
+    [rows.map(({ id }) => id)],
+  );
+  return rows.map((row) => ({
+    id: row.id,
+    orderId: row.order_id,
+    holdId: row.hold_id,
+    state: row.state,
+    version: row.version,
+    tote: row.tote ?? undefined,
+    packageBarcode: row.package_barcode ?? undefined,
+    deliverTo: { latitude: row.latitude, longitude: row.longitude },
+    promisedAt: row.promised_at,
+    lines: lines.filter((line) => line.pick_list_id === row.id).map(toLine),
+  }));
+}
+
+/** Writes a pick list with its lines in the order of walking. False when the order has one. */
+export async function insertPickList(tx: Tx, list: PickList): Promise<boolean> {
+  const rows = await tx.query(
+    `INSERT INTO fulfillment.pick_list (id, order_id, hold_id, state, version, latitude, longitude, promised_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (order_id) DO NOTHING RETURNING id`,
+    [
+      list.id,
+      list.orderId,
+      list.holdId,
+      list.state,
+      list.version,
+      list.deliverTo.latitude,
+      list.deliverTo.longitude,
+      list.promisedAt,
+    ],
+  );
+  if (rows.length === 0) return false;
+  for (const [position, line] of list.lines.entries())
+    await tx.query(
+      `INSERT INTO fulfillment.pick_line (id, pick_list_id, position, sku, barcode, weight_grams, aisle, bin_position,
+         level, quantity) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+      [
+        line.id,
+        list.id,
+        position,
+        line.sku,
+        line.barcode,
+        line.weightGrams,
+        line.bin.aisle,
+        line.bin.position,
+        line.bin.level,
+        line.quantity,
+      ],
+    );
+  return true;
+}
+
+/** The list by its id, its row locked when `lock` is set. */
+export async function findPickList(tx: Tx, id: string, lock = false): Promise<PickList | undefined> {
+  const rows = await tx.query<ListRow>(
+    `SELECT ${LIST_COLUMNS} FROM fulfillment.pick_list WHERE id = $1 ${lock ? "FOR UPDATE" : ""}`,
+    [id],
+  );
+  return (await withLines(tx, rows))[0];
+}
+
+export async function lockPickListOf(tx: Tx, orderId: string): Promise<PickList | undefined> {
+  const rows = await tx.query<ListRow>(
+    `SELECT ${LIST_COLUMNS} FROM fulfillment.pick_list WHERE order_id = $1 FOR UPDATE`,
+    [orderId],
+  );
+  return (await withLines(tx, rows))[0];
+}
+
+/** Oldest first: ids sort by time. */
+export async function listPickLists(
+  tx: Tx,
+  filter: { state?: string | undefined; cursor?: string | undefined; limit: number },
+): Promise<{ lists: PickList[]; nextCursor?: string }> {
+  const rows = await tx.query<ListRow>(
+    `SELECT ${LIST_COLUMNS} FROM fulfillment.pick_list
+     WHERE ($1::TEXT IS NULL OR state = $1) AND ($2::TEXT IS NULL OR id > $2) ORDER BY id LIMIT $3`,
+    [filter.state ?? null, filter.cursor ?? null, filter.limit],
+  );
+  const lists = await withLines(tx, rows);
+  const last = rows.length === filter.limit ? rows.at(-1) : undefined;
+  return last ? { lists, nextCursor: last.id } : { lists };
+}
+
+export async function savePickList(
+  tx: Tx,
+  id: string,
+  change: { state: PickListState; version: number; tote?: string; packageBarcode?: string },
+): Promise<void> {
+  await tx.query(
+    `UPDATE fulfillment.pick_list SET state = $2, version = $3, tote = COALESCE($4, tote),
+       package_barcode = COALESCE($5, package_barcode), updated_at = now() WHERE id = $1`,
+    [id, change.state, change.version, change.tote ?? null, change.packageBarcode ?? null],
+  );
+}
+
+export interface Scan {
+  readonly eventId: string;
+  readonly pickListId: string;
+  readonly lineId: string;
+  readonly kind: "pick" | "short";
+  readonly quantity: number;
+}
+
+/** Notes a scan before its effect on stock; an earlier one with the same id comes back instead. */
+export async function noteScan(tx: Tx, scan: Scan): Promise<Scan & { applied: boolean }> {
+  await tx.query(
+    `INSERT INTO fulfillment.scan (event_id, pick_list_id, line_id, kind, quantity) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (pick_list_id, event_id) DO NOTHING`,
+    [scan.eventId, scan.pickListId, scan.lineId, scan.kind, scan.quantity],
+  );
+  const rows = await tx.query<Scan & { applied: boolean }>(
+    `SELECT event_id AS "eventId", pick_list_id AS "pickListId", line_id AS "lineId", kind, quantity, applied
+     FROM fulfillment.scan WHERE pick_list_id = $1 AND event_id = $2`,
+    [scan.pickListId, scan.eventId],
+  );
+  if (!rows[0]) throw new Error("a scan was not there right after it was written");
+  return rows[0];
+}
+
+/** Units noted by scans whose effect is still under way, by line. */
+export async function pendingUnits(tx: Tx, pickListId: string, lineId: string): Promise<number> {
+  const rows = await tx.query<{ units: number }>(
+    `SELECT COALESCE(sum(quantity), 0)::INT8 AS units FROM fulfillment.scan
+     WHERE pick_list_id = $1 AND line_id = $2 AND NOT applied`,
+    [pickListId, lineId],
+  );
+  return rows[0]?.units ?? 0;
+}
+
+/** Counts a scan on its line; false when it was counted before. */
+export async function applyScan(tx: Tx, scan: Scan): Promise<boolean> {
+  const rows = await tx.query(
+    `UPDATE fulfillment.scan SET applied = true WHERE pick_list_id = $1 AND event_id = $2 AND NOT applied
+     RETURNING event_id`,
+    [scan.pickListId, scan.eventId],
+  );
+  if (rows.length === 0) return false;
+  const column = scan.kind === "pick" ? "picked" : "short";
+  await tx.query(`UPDATE fulfillment.pick_line SET ${column} = ${column} + $2 WHERE id = $1`, [
+    scan.lineId,
+    scan.quantity,
+  ]);
+  return true;
+}
+
+export async function dropScan(tx: Tx, scan: Scan): Promise<void> {
+  await tx.query("DELETE FROM fulfillment.scan WHERE pick_list_id = $1 AND event_id = $2 AND NOT applied", [
+    scan.pickListId,
+    scan.eventId,
+  ]);
+}
+
+export async function callOff(tx: Tx, orderId: string): Promise<void> {
+  await tx.query("INSERT INTO fulfillment.called_off (order_id) VALUES ($1) ON CONFLICT (order_id) DO NOTHING", [
+    orderId,
+  ]);
+}
+
+export async function isCalledOff(tx: Tx, orderId: string): Promise<boolean> {
+  return (await tx.query("SELECT 1 FROM fulfillment.called_off WHERE order_id = $1", [orderId])).length > 0;
+}
