@@ -2,158 +2,110 @@ import { z } from "zod";
 import { eventOf } from "../../platform/events.ts";
 import {
   coordinatesSchema,
+  idSchema,
   moneySchema,
   quantitySchema,
   skuSchema,
   timeSchema,
 } from "../../platform/schemas.ts";
-import { binSchema } from "../inventory/contract.ts";
-import { paymentMethodSchema } from "../payments/contract.ts";
+import { PAYMENT_STATUSES, PUBLIC_STATUSES, STATES } from "./domain.ts";
 
-/** Most lines of one order. */
-export const MAX_ORDER_LINES = 100;
+export const MAX_LINES = 100;
+export const MAX_PAGE = 100;
 
-/** What a customer sees; computed from shipment and payment, never stored. */
-export const PUBLIC_STATUSES = [
-  "created",
-  "reserved",
-  "picking",
-  "packed",
-  "courier_assigned",
-  "out_for_delivery",
-  "delivered",
-  "cancelled",
-  "refunded",
-  "partially_fulfilled",
-  "payment_failed",
-  "rejected",
-] as const;
-export const publicStatusSchema = z.enum(PUBLIC_STATUSES);
-export type PublicStatus = z.infer<typeof publicStatusSchema>;
-
-/** Personal: stored encrypted, and in no event and no log. */
-export const contactSchema = z.object({
-  name: z.string().trim().min(1).max(100),
-  phone: z
-    .string()
-    .trim()
-    .regex(/^[+0-9][0-9 ()-]{3,31}$/, "a phone number such as +82 2 1234 5678"),
-  address: z.string().trim().min(1).max(500),
-});
-export type Contact = z.infer<typeof contactSchema>;
-
-/** `POST /v1/orders`. The center computes the price; `expectedPrice` is what the customer was shown. */
-export const placeOrderBody = z.object({
-  deliverTo: coordinatesSchema,
-  contact: contactSchema,
-  lines: z
-    .array(z.object({ sku: skuSchema, quantity: quantitySchema, expectedPrice: moneySchema.optional() }))
-    .min(1)
-    .max(MAX_ORDER_LINES),
-  payment: z.object({ method: paymentMethodSchema }),
-  delivery: z.object({ method: z.literal("courier") }).optional(),
-});
-export type PlaceOrderBody = z.infer<typeof placeOrderBody>;
-
-/** `price` is for one unit; `fulfilled` is what the customer gets: it falls when the floor comes up short. */
-export const orderLineSchema = z.object({
-  sku: z.string(),
-  quantity: z.number().int(),
-  fulfilled: z.number().int(),
-  price: moneySchema,
-});
-export type OrderLine = z.infer<typeof orderLineSchema>;
-
-export const orderAnswer = z
-  .object({
-    id: z.string(),
-    center: z.string(),
-    status: publicStatusSchema,
-    /** Grows with each change; also the ETag of the order. */
-    version: z.number().int(),
-    lines: z.array(orderLineSchema),
-    /** What was authorised. */
-    total: moneySchema,
-    /** What the customer pays for what is fulfilled. */
-    payable: moneySchema,
-    /** Where the money is, in the words of the payments contract; `none` before authorization. */
-    payment: z.string(),
-    cancellable: z.boolean(),
-    reason: z.string().optional(),
-    promisedAt: z.string(),
-    createdAt: z.string(),
-    updatedAt: z.string(),
-  })
-  .meta({ id: "Order" });
-export type OrderAnswer = z.infer<typeof orderAnswer>;
-
-export const ordersAnswer = z.object({ orders: z.array(orderAnswer), nextCursor: z.string().optional() });
-export type OrdersAnswer = z.infer<typeof ordersAnswer>;
-
-export const cancelBody = z.object({ reason: z.string().trim().max(200).optional() });
-
-/** One entry of an order's history. Entries that are not `applied` changed nothing. */
-export const logEntrySchema = z.object({
-  version: z.number().int(),
-  event: z.string(),
-  from: z.string(),
-  to: z.string(),
-  outcome: z.enum(["applied", "stale", "parked"]),
-  actor: z.string(),
-  reason: z.string().optional(),
-  at: z.string(),
-});
-export const logAnswer = z.object({ orderId: z.string(), entries: z.array(logEntrySchema) });
-export type LogAnswer = z.infer<typeof logAnswer>;
-
-/** `POST /v1/prices`; a price holds from `validFrom` (now, when absent) until a later one does. */
-export const putPricesBody = z.object({
+export const pricesBody = z.object({
   prices: z
     .array(z.object({ sku: skuSchema, price: moneySchema, validFrom: timeSchema.optional() }))
     .min(1)
     .max(500),
 });
-export type PutPricesBody = z.infer<typeof putPricesBody>;
-export const putPricesAnswer = z.object({ accepted: z.number().int() });
-/** `GET /v1/prices?sku=a,b`: what holds now; SKUs without a price are left out. */
-export const pricesAnswer = z.object({ prices: z.array(z.object({ sku: z.string(), price: moneySchema })) });
+export type PricesBody = z.infer<typeof pricesBody>;
+export const pricesAnswer = z.object({ accepted: z.int() });
 
-/** `GET /internal/summary`, with ETag and If-None-Match. `queueMinutes`: how long the floor needs for what waits. */
+/** `POST /v1/orders`. `expectedPrice` is for one unit; a different one in force answers 409 price-changed. */
+export const placeBody = z.object({
+  deliverTo: coordinatesSchema,
+  contact: z.object({
+    name: z.string().min(1).max(200),
+    phone: z.string().min(3).max(40),
+    address: z.string().min(1).max(500),
+  }),
+  lines: z
+    .array(z.object({ sku: skuSchema, quantity: quantitySchema, expectedPrice: moneySchema.optional() }))
+    .min(1)
+    .max(MAX_LINES),
+  payment: z.object({ method: z.string().regex(/^tok_[\w-]{1,100}$/, "a payment token such as tok_visa") }),
+  delivery: z.object({ method: z.literal("courier") }).optional(),
+});
+export type PlaceBody = z.infer<typeof placeBody>;
+
+export const orderAnswer = z
+  .object({
+    id: z.string(),
+    center: z.string(),
+    status: z.enum(PUBLIC_STATUSES),
+    state: z.enum(STATES),
+    paymentStatus: z.enum(PAYMENT_STATUSES),
+    lines: z.array(z.object({ sku: z.string(), quantity: z.int(), price: moneySchema })),
+    shortLines: z.array(z.object({ sku: z.string(), quantity: z.int() })),
+    total: moneySchema,
+    promisedAt: z.string(),
+    createdAt: z.string(),
+    version: z.int(),
+  })
+  .meta({ id: "Order" });
+export type OrderAnswer = z.infer<typeof orderAnswer>;
+
+export const ordersQuery = z.object({
+  cursor: z.string().max(200).optional(),
+  status: z.enum(STATES).optional(),
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE).optional(),
+});
+export const ordersAnswer = z.object({ orders: z.array(orderAnswer), nextCursor: z.string().optional() });
+
+export const logAnswer = z.object({
+  log: z.array(
+    z.object({
+      version: z.int(),
+      event: z.string(),
+      from: z.string(),
+      to: z.string(),
+      outcome: z.string(),
+      actor: z.string(),
+      at: z.string(),
+    }),
+  ),
+});
+
+export const cancelBody = z.object({ reason: z.string().max(200).optional() });
+export const ownerAnswer = z.object({ sub: z.string() });
+
+/** `GET /internal/summary`: the gateway's probe and its hint for routing. */
 export const summaryAnswer = z.object({
   center: z.string(),
-  epoch: z.number().int(),
+  epoch: z.int(),
   accepting: z.boolean(),
-  openOrders: z.number().int(),
-  queueMinutes: z.number().int(),
-  skus: z.array(z.string()),
-  /** True when more SKUs are in stock than the list holds: one that is not named may be there all the same. */
-  skusTruncated: z.boolean(),
-  etag: z.string(),
+  openOrders: z.int(),
+  queueMinutes: z.number(),
+  skus: z.array(z.string()).max(10_000),
 });
-export type SummaryAnswer = z.infer<typeof summaryAnswer>;
+export type Summary = z.infer<typeof summaryAnswer>;
 
-/** `GET /internal/orders/:orderId/owner`. */
-export const ownerAnswer = z.object({ orderId: z.string(), sub: z.string() });
+const bin = z.object({ aisle: z.int(), position: z.int(), level: z.int() });
 
-/** Payload of the header `x-cells-refusal`, a compact JWS by the cell's key: proof that nothing was taken under `key`. */
-export const refusalSchema = z.object({ key: z.string(), code: z.string(), center: z.string() });
-
-const linesSchema = z.array(z.object({ sku: z.string(), quantity: z.number().int() }));
-
-/** Paid for and bound to stock: the floor may start. Subject of all events = order id; `version` = the order's. */
+/** Stock is allocated and money authorised: the floor may begin. Subject of all events: the order's id. */
 export const orderConfirmed = eventOf(
   "orders.confirmed.v1",
   z.object({
-    orderId: z.string(),
-    /** Also the id of the allocation. */
+    orderId: idSchema("ord"),
     holdId: z.string(),
     lines: z.array(
       z.object({
         sku: z.string(),
-        quantity: z.number().int(),
+        quantity: z.int(),
         barcode: z.string(),
-        weightGrams: z.number().int(),
-        bins: z.array(z.object({ bin: binSchema, quantity: z.number().int() })),
+        weightGrams: z.int(),
+        bins: z.array(z.object({ bin, quantity: z.int() })),
       }),
     ),
     deliverTo: coordinatesSchema,
@@ -161,24 +113,10 @@ export const orderConfirmed = eventOf(
     total: moneySchema,
   }),
 );
-const leavingData = z.object({
-  orderId: z.string(),
-  /** The state it was in. */
-  from: z.string(),
-  reason: z.string().optional(),
-  lines: linesSchema.optional(),
-});
-/** The floor has to put goods back before the order is cancelled. */
-export const orderCancelling = eventOf("orders.cancelling.v1", leavingData);
-export const orderCancelled = eventOf("orders.cancelled.v1", leavingData);
-export const orderRejected = eventOf("orders.rejected.v1", leavingData);
-export const orderPaymentFailed = eventOf("orders.payment_failed.v1", leavingData);
-export const orderDelivered = eventOf(
-  "orders.delivered.v1",
-  z.object({
-    orderId: z.string(),
-    lines: linesSchema.optional(),
-    payable: moneySchema.optional(),
-    partial: z.boolean().optional(),
-  }),
-);
+const ended = z.object({ orderId: idSchema("ord"), from: z.enum(STATES) });
+/** The floor holds stock of an order that is no longer wanted: put it back. */
+export const orderCancelling = eventOf("orders.cancelling.v1", ended);
+export const orderCancelled = eventOf("orders.cancelled.v1", ended);
+export const orderDelivered = eventOf("orders.delivered.v1", ended);
+export const orderPaymentFailed = eventOf("orders.payment_failed.v1", ended);
+export const orderRejected = eventOf("orders.rejected.v1", ended);
