@@ -103,7 +103,10 @@ export async function ensureSystemPackages(
   return withLock(LOCK_PATH, "installing packages", APT_BOUND_MS, async () => {
     const names = missingPackages(groups);
     if (names.length === 0) return { ok: true, installed: [] };
-    return report.step(`Install ${names.join(", ")}`, "Debian packages: up to 2 min", () => install(names));
+    return report.step(`Install ${names.length} Debian packages`, "once per machine: up to 2 min", () => {
+      report.note(names.join(", "));
+      return install(names);
+    });
   });
 }
 
@@ -127,8 +130,10 @@ async function install(names: readonly string[]): Promise<SystemPackagesResult> 
   return withoutStartingServices(async () => {
     let cause = knowsPackages() ? await aptInstall(names) : "no package lists";
     if (cause !== undefined) {
-      // Most often the lists are older than the mirror.
-      cause = (await apt(["update"])) ?? (await aptInstall(names));
+      // Most often the lists are older than the mirror. One mirror of several that fails need not matter.
+      const updateCause = await apt(["update"]);
+      const installCause = await aptInstall(names);
+      cause = installCause && (updateCause ?? installCause);
     }
     if (cause !== undefined) {
       const message = `apt-get could not install ${names.join(", ")}: ${cause.replace(/\.$/, "")}. Put that right and run again.`;
@@ -179,11 +184,11 @@ async function disableServices(names: readonly string[]): Promise<void> {
   const services = NEEDS.flatMap(({ debianPackage, service }) =>
     service !== undefined && names.includes(debianPackage) ? [service] : [],
   );
-  const env = { ...process.env, SYSTEMD_OFFLINE: "1" };
   for (const service of services) {
-    const argv = existsSync("/usr/bin/systemctl")
-      ? ["systemctl", "disable", service]
-      : ["update-rc.d", service, "disable"];
-    await tryRun(argv, { timeoutMs: 30_000, env });
+    // Links of systemd and of the older init: Debian makes both, whichever of them runs. The helper is written for the
+    // scripts of packages and asks whose script calls it; systemctl would need a systemd that is installed.
+    const env = { ...process.env, DPKG_MAINTSCRIPT_PACKAGE: service };
+    await tryRun(["deb-systemd-helper", "disable", `${service}.service`], { timeoutMs: 30_000, env });
+    await tryRun(["update-rc.d", service, "disable"], { timeoutMs: 30_000 });
   }
 }
