@@ -170,8 +170,9 @@ async function answer(
           run,
         )
       : await run();
-  if (response.headersSent || route.stream) return;
+  if (response.headersSent) return;
   if (isFailure(result)) return sendFailure(response, result, request);
+  if (route.stream) return;
   sendResult(response, result);
 }
 

@@ -1,0 +1,53 @@
+import type { DomainEvent } from "../../platform/events.ts";
+import type { Subscription } from "../../platform/inbox.ts";
+import type { Tx } from "../../platform/sql.ts";
+import { couriersOffline, couriersShiftEnded, couriersShiftStarted } from "../couriers/contract.ts";
+import { fulfillmentPacked } from "../fulfillment/contract.ts";
+import { orderCancelled, orderCancelling } from "../orders/contract.ts";
+import type { DispatchService } from "./service.ts";
+import { callOffJob, insertJob, saveCourier } from "./store.ts";
+
+/** Parcels come from the floor, shifts from couriers, cancellations from orders; in any order. */
+export function createSubscriptions(service: DispatchService): Subscription[] {
+  async function packed(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
+    const { orderId, packageBarcode, deliverTo, promisedAt } = fulfillmentPacked.parse(event.data);
+    const made = await insertJob(tx, { orderId, packageBarcode, deliverTo, promisedAt: new Date(promisedAt) });
+    return made ? "applied" : "ignored";
+  }
+
+  async function cancelled(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
+    const { orderId } = orderCancelled.parse(event.data);
+    await callOffJob(tx, orderId);
+    await service.applyTo(tx, { orderId }, "cancel");
+    return "applied";
+  }
+
+  async function shift(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
+    if (event.type === couriersShiftStarted.type) {
+      const { courierId, latitude, longitude } = couriersShiftStarted.parse(event.data);
+      const position = { latitude, longitude };
+      const fresh = await saveCourier(tx, { id: courierId, onShift: true, version: event.version, position });
+      return fresh ? "applied" : "ignored";
+    }
+    const { courierId } = couriersOffline.parse(event.data);
+    if (!(await saveCourier(tx, { id: courierId, onShift: false, version: event.version }))) return "ignored";
+    await service.applyTo(tx, { courierId }, "offline");
+    return "applied";
+  }
+
+  return [
+    { consumer: "dispatch-parcels", from: "fulfillment", types: [fulfillmentPacked.type], handle: packed },
+    {
+      consumer: "dispatch-cancels",
+      from: "orders",
+      types: [orderCancelling.type, orderCancelled.type],
+      handle: cancelled,
+    },
+    {
+      consumer: "dispatch-shifts",
+      from: "couriers",
+      types: [couriersShiftStarted.type, couriersShiftEnded.type, couriersOffline.type],
+      handle: shift,
+    },
+  ];
+}

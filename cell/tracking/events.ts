@@ -1,0 +1,42 @@
+import type { DomainEvent } from "../../platform/events.ts";
+import type { Subscription } from "../../platform/inbox.ts";
+import type { Tx } from "../../platform/sql.ts";
+import { dispatchAssigned, dispatchUnassigned } from "../dispatch/contract.ts";
+import { orderCancelled, orderConfirmed, orderDelivered } from "../orders/contract.ts";
+import { removeCourier, saveCourier, saveDestination, saveEnd } from "./store.ts";
+
+/** Learns from orders where a parcel goes and how it ended, from dispatch who carries it. */
+export function createSubscriptions(): Subscription[] {
+  async function aboutOrders(tx: Tx, event: DomainEvent): Promise<"applied"> {
+    if (event.type === orderConfirmed.type) {
+      const { orderId, deliverTo, promisedAt } = orderConfirmed.parse(event.data);
+      await saveDestination(tx, { orderId, ...deliverTo, promisedAt: new Date(promisedAt) });
+    } else {
+      const { orderId } = orderCancelled.parse(event.data);
+      await saveEnd(tx, orderId, event.type === orderDelivered.type ? "delivered" : "cancelled");
+    }
+    return "applied";
+  }
+
+  async function aboutCouriers(tx: Tx, event: DomainEvent): Promise<"applied"> {
+    const { orderId, courierId } = dispatchAssigned.parse(event.data);
+    if (event.type === dispatchAssigned.type) await saveCourier(tx, orderId, courierId);
+    else await removeCourier(tx, orderId, courierId);
+    return "applied";
+  }
+
+  return [
+    {
+      consumer: "tracking-orders",
+      from: "orders",
+      types: [orderConfirmed.type, orderCancelled.type, orderDelivered.type],
+      handle: aboutOrders,
+    },
+    {
+      consumer: "tracking-couriers",
+      from: "dispatch",
+      types: [dispatchAssigned.type, dispatchUnassigned.type],
+      handle: aboutCouriers,
+    },
+  ];
+}
