@@ -185,7 +185,7 @@ function terminalView(stream: ProgressStream, elapsedMs: () => number): View {
   let drawn = 0;
   let frame = 0;
   const clip = (text: string) => {
-    const width = Math.max(20, (stream.columns ?? 80) - 1);
+    const width = Math.max(20, (stream.columns || 80) - 1);
     const letters = [...text];
     return letters.length <= width ? text : `${letters.slice(0, width - 1).join("")}…`;
   };

@@ -40,6 +40,7 @@ describe("findProblems", () => {
     ["no Go", { goVersion: undefined }, CLUSTER, ["no-go"]],
     ["no Go without pods", { goVersion: undefined }, PROCESSES, []],
     ["old Go", { goVersion: [1, 24] }, CLUSTER, ["old-go"]],
+    ["Go before 1", { goVersion: [0, 99] }, CLUSTER, ["old-go"]],
     ["next Go", { goVersion: [2, 0] }, CLUSTER, []],
     ["old Java", { javaMajor: 11 }, PROCESSES, ["old-java"]],
     ["Java comes with the packages", { javaMajor: undefined, missingPackages: ["openjdk"] }, PROCESSES, []],
