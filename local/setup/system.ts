@@ -185,7 +185,7 @@ async function disableServices(names: readonly string[]): Promise<void> {
     service !== undefined && names.includes(debianPackage) ? [service] : [],
   );
   for (const service of services) {
-    // Links of systemd and of the older init: Debian makes both, whichever of them runs. The helper is written for the
+    // Links of systemd and of the older init: Debian makes both, whichever of them runs. The first tool is made for the
     // scripts of packages and asks whose script calls it; systemctl would need a systemd that is installed.
     const env = { ...process.env, DPKG_MAINTSCRIPT_PACKAGE: service };
     await tryRun(["deb-systemd-helper", "disable", `${service}.service`], { timeoutMs: 30_000, env });
