@@ -1,0 +1,144 @@
+import { createHash } from "node:crypto";
+import { type Failure, fail, isFailure } from "../../platform/problem.ts";
+import { type Sql, sqlState, type Tx } from "../../platform/sql.ts";
+import type { AuthorizationBody, CaptureBody, Entry, RefundBody, VoidBody } from "./contract.ts";
+import { decideAuthorization, mayCapture, mayRefund, mayVoid } from "./domain.ts";
+import {
+  changeAuthorization,
+  findEntry,
+  insertAuthorization,
+  insertEntry,
+  lockAuthorization,
+} from "./store.ts";
+
+export type Moved = { readonly ok: true; readonly entry: Entry; readonly repeated: boolean } | Failure;
+
+/** Moves money, each movement once under its key. */
+export interface Processor {
+  authorize(body: AuthorizationBody, forcedDecline: boolean): Promise<Moved>;
+  capture(body: CaptureBody): Promise<Moved>;
+  void(body: VoidBody): Promise<Moved>;
+  refund(body: RefundBody): Promise<Moved>;
+  find(key: string): Promise<Entry | undefined>;
+}
+
+const UNIQUE_VIOLATION = "23505";
+/** ISO 4217's code for tests: the void of an authorization that never came has no currency of its own. */
+const NO_CURRENCY = "XTS";
+
+/** The processor over its own schema. */
+export function createProcessor(sql: Sql): Processor {
+  /** The same key and body give the stored movement; another body under the key is a mistake of the merchant's. */
+  function once<B extends { key: string }>(
+    kind: Entry["kind"],
+    body: B,
+    move: (tx: Tx, bodyHash: string) => Promise<Entry | Failure>,
+  ): Promise<Moved> {
+    const bodyHash = createHash("sha256")
+      .update(JSON.stringify([kind, body]))
+      .digest("hex");
+    const run = async (tx: Tx): Promise<Moved> => {
+      const found = await findEntry(tx, body.key);
+      if (found) {
+        if (found.bodyHash === bodyHash) return { ok: true, entry: found.entry, repeated: true };
+        return fail("idempotency-key-reused", "This key belongs to another movement; use a new one.");
+      }
+      const moved = await move(tx, bodyHash);
+      return isFailure(moved) ? moved : { ok: true, entry: moved, repeated: false };
+    };
+    return sql.transaction(run).catch((error: unknown) => {
+      // Its twin came first by a moment: what that one wrote is the answer.
+      if (sqlState(error) === UNIQUE_VIOLATION) return sql.transaction(run);
+      throw error;
+    });
+  }
+
+  return {
+    authorize: (body, forcedDecline) =>
+      once("authorization", body, async (tx, bodyHash) => {
+        const closed = await lockAuthorization(tx, body.key);
+        const { status, reason } = decideAuthorization({
+          method: body.method,
+          forcedDecline,
+          closed: closed !== undefined,
+        });
+        const { key, merchant, amount, reference } = body;
+        const named = reference === undefined ? {} : { reference };
+        if (!closed)
+          await insertAuthorization(tx, key, {
+            merchant,
+            status,
+            amountMinor: amount.amountMinor,
+            currency: amount.currency,
+            capturedMinor: 0,
+            refundedMinor: 0,
+            ...named,
+          });
+        const entry = {
+          key,
+          kind: "authorization",
+          status,
+          authorizationKey: key,
+          merchant,
+          amount,
+        } as const;
+        return insertEntry(tx, { ...entry, ...named, ...(reason === undefined ? {} : { reason }) }, bodyHash);
+      }),
+    capture: (body) =>
+      once("capture", body, async (tx, bodyHash) => {
+        const found = await lockAuthorization(tx, body.authorizationKey);
+        const allowed = mayCapture(found, body.amount);
+        if (!allowed.ok) return allowed;
+        await changeAuthorization(tx, body.authorizationKey, { capturedMinor: body.amount.amountMinor });
+        return insertEntry(tx, movement("capture", body, found), bodyHash);
+      }),
+    refund: (body) =>
+      once("refund", body, async (tx, bodyHash) => {
+        const found = await lockAuthorization(tx, body.authorizationKey);
+        const allowed = mayRefund(found, body.amount);
+        if (!allowed.ok) return allowed;
+        await changeAuthorization(tx, body.authorizationKey, { refundedMinor: body.amount.amountMinor });
+        return insertEntry(tx, movement("refund", body, found), bodyHash);
+      }),
+    void: (body) =>
+      once("void", body, async (tx, bodyHash) => {
+        const found = await lockAuthorization(tx, body.authorizationKey);
+        const allowed = mayVoid(found);
+        if (!allowed.ok) return allowed;
+        const amount = { amountMinor: found?.amountMinor ?? 0, currency: found?.currency ?? NO_CURRENCY };
+        if (found) await changeAuthorization(tx, body.authorizationKey, { voided: true });
+        else
+          await insertAuthorization(tx, body.authorizationKey, {
+            merchant: body.merchant,
+            status: "voided",
+            ...amount,
+            capturedMinor: 0,
+            refundedMinor: 0,
+          });
+        return insertEntry(
+          tx,
+          movement("void", { ...body, amount }, found ?? { merchant: body.merchant }),
+          bodyHash,
+        );
+      }),
+    async find(key) {
+      return (await findEntry(sql, key))?.entry;
+    },
+  };
+}
+
+function movement(
+  kind: "capture" | "refund" | "void",
+  body: { key: string; authorizationKey: string; amount: Entry["amount"] },
+  of: { merchant: string; reference?: string } | undefined,
+): Omit<Entry, "at"> {
+  return {
+    key: body.key,
+    kind,
+    status: "done",
+    authorizationKey: body.authorizationKey,
+    merchant: of?.merchant ?? "",
+    amount: body.amount,
+    ...(of?.reference === undefined ? {} : { reference: of.reference }),
+  };
+}
