@@ -205,8 +205,7 @@ function configChecksum(base: readonly KubeObject[]): string {
 }
 
 function isRolledOut(deployment: KubeObject, observed: Observed): boolean {
-  const revision = deployment.metadata.annotations?.[ANNOTATIONS.revision];
-  return rolloutOf(find(observed, "Deployment", deployment.metadata.name), revision).complete;
+  return rolloutOf(find(observed, "Deployment", deployment.metadata.name), deployment).complete;
 }
 
 function isDatabaseUp(cell: Cell, observed: Observed): boolean {

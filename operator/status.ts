@@ -91,7 +91,9 @@ function buildingFields(
     steps.ServicesReady.kind === "done" && !facts.epochs.issued ? image : previous.release?.current;
   const replaced =
     current !== previous.release?.current ? previous.release?.current : previous.release?.previous;
+  // What is empty is left out: the API server would not store it, and the next pass would write it again.
   const blockers = blockersOf(observed.pods);
+  const services = serviceCounts(observed);
   return {
     namespace: cellNamespace(fc.metadata.name),
     ...(namespaceUid === undefined ? {} : { namespaceUid }),
@@ -103,11 +105,15 @@ function buildingFields(
     ...(facts.provisionedHash === undefined
       ? keptHash(previous, startedOver)
       : { provisionedHash: facts.provisionedHash }),
-    release: {
-      ...(current === undefined ? {} : { current }),
-      ...(replaced === undefined ? {} : { previous: replaced }),
-    },
-    services: serviceCounts(observed),
+    ...(current === undefined && replaced === undefined
+      ? {}
+      : {
+          release: {
+            ...(current === undefined ? {} : { current }),
+            ...(replaced === undefined ? {} : { previous: replaced }),
+          },
+        }),
+    ...(services.length === 0 ? {} : { services }),
     ...(blockers.length === 0 ? {} : { blockers }),
   };
 }

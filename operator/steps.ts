@@ -1,5 +1,4 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
-import { ANNOTATIONS } from "./api/names.ts";
 import { COCKROACH_CERTIFICATES } from "./build/cockroach.ts";
 import { done, type StepState, stalled, unknown, waiting } from "./errors.ts";
 import type { Facts } from "./facts.ts";
@@ -60,7 +59,7 @@ function databaseReady(facts: Facts, observed: Observed): StepState {
 
 function storeReady(name: string, what: string, facts: Facts, observed: Observed): StepState {
   const desired = facts.base.find(({ kind, metadata }) => kind === "StatefulSet" && metadata.name === name);
-  const live = rolloutOf(find(observed, "StatefulSet", name), revisionOf(desired));
+  const live = rolloutOf(find(observed, "StatefulSet", name), desired);
   const held = facts.held.includes(`StatefulSet/${name}`);
   if (live.complete)
     return done("Ready", `Every pod of the ${what} is ready (${live.ready} of ${live.replicas}).`);
@@ -129,7 +128,7 @@ function servicesReady(facts: Facts, observed: Observed): StepState {
     return waiting("WaitingForSchema", "Services of this release start when the schema is migrated.");
   const states = deployments.map((desired) => {
     const live = find(observed, "Deployment", desired.metadata.name);
-    return { name: desired.metadata.name, live, rollout: rolloutOf(live, revisionOf(desired)) };
+    return { name: desired.metadata.name, live, rollout: rolloutOf(live, desired) };
   });
   const behind = states.filter(({ rollout }) => !rollout.complete);
   if (behind.length === 0) return done("Ready", "Every Deployment runs the desired release.");
@@ -171,11 +170,6 @@ function isolated(facts: Facts): StepState {
 
 function podsOf(observed: Observed, component: string): KubeObject[] {
   return observed.pods.filter((pod) => pod.metadata.labels?.["app.kubernetes.io/component"] === component);
-}
-
-/** Hash of the desired spec that a workload carries. */
-export function revisionOf(object: KubeObject | undefined): string | undefined {
-  return object?.metadata.annotations?.[ANNOTATIONS.revision];
 }
 
 /** A sentence of at most 400 characters that ends with a full stop. */

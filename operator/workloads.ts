@@ -39,15 +39,21 @@ export interface Rollout {
 
 const ABSENT: Rollout = { replicas: 0, ready: 0, available: 0, complete: false };
 
-/** `revision` is the desired one: a workload that still carries another is not complete, whatever it counts. */
-export function rolloutOf(workload: KubeObject | undefined, revision?: string): Rollout {
-  if (workload === undefined) return ABSENT;
-  const replicas = (workload.spec as { replicas?: number }).replicas ?? 1;
-  const status = (workload.status ?? {}) as Counts;
+/**
+ * Compares a workload with what is desired of it: one that still carries another revision, or that somebody has
+ * scaled, is not complete, whatever it counts. Without `desired` it is measured by its own spec.
+ */
+export function rolloutOf(
+  workload: KubeObject | undefined,
+  desired: KubeObject | undefined = workload,
+): Rollout {
+  if (workload === undefined || desired === undefined) return ABSENT;
+  const replicas = (desired["spec"] as { replicas?: number }).replicas ?? 1;
+  const status = (workload["status"] ?? {}) as Counts;
   const ready = status.readyReplicas ?? 0;
   const seen = (status.observedGeneration ?? 0) >= (workload.metadata.generation ?? 0);
-  const current =
-    revision === undefined || workload.metadata.annotations?.[ANNOTATIONS.revision] === revision;
+  const revision = (object: KubeObject) => object.metadata.annotations?.[ANNOTATIONS.revision];
+  const current = revision(workload) === revision(desired);
   const updated = status.updatedReplicas ?? 0;
   const available = status.availableReplicas ?? (workload.kind === "StatefulSet" ? ready : 0);
   const alone = (status.replicas ?? 0) <= replicas;

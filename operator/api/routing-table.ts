@@ -1,7 +1,13 @@
 import * as z from "zod";
 import type { KubeObject, ObjectMeta } from "../../platform/kube/objects.ts";
 import { SLICE_NAMES } from "../../platform/slices.ts";
-import { listKeyedBy, rules } from "./fields.ts";
+import { rules } from "./fields.ts";
+
+/**
+ * Written whole by one writer. A keyed list would turn into null when server-side apply takes its last entry away, and
+ * the table of a region whose last center leaves would be refused.
+ */
+const WHOLE = { "x-kubernetes-list-type": "atomic" };
 
 const addressSchema = z.object({
   host: z.string().max(253),
@@ -26,12 +32,12 @@ const tombstoneSchema = z.object({ name: z.string().min(1).max(40), epoch: z.int
 export const routingTableSpecSchema = z
   .object({
     version: z.int().min(0),
-    cells: z.array(routedCellSchema).max(1000).meta(listKeyedBy("name")),
+    cells: z.array(routedCellSchema).max(1000).meta(WHOLE),
     tombstones: z
       .array(tombstoneSchema)
       .max(5000)
       .default([])
-      .meta({ description: "Last epoch of each name that left", ...listKeyedBy("name") }),
+      .meta({ description: "Last epoch of each name that left", ...WHOLE }),
   })
   .meta(rules({ rule: "self.version >= oldSelf.version", message: "version only grows" }));
 

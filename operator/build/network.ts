@@ -31,9 +31,20 @@ function partyPolicy(cell: Cell, party: Inside): KubeObject {
   );
   return policy(cell, `allow-${party}`, podsOf(party), {
     policyTypes: ["Ingress", "Egress"],
-    ingress: incoming.map(({ peers, ports }) => ({ from: peers, ports: tcp(ports) })),
-    egress: outgoing.map(({ peers, ports }) => ({ to: peers, ports: tcp(ports) })),
+    // An empty list is left out: the API server would not store it, and the policy would never look as desired.
+    ...listed(
+      "ingress",
+      incoming.map(({ peers, ports }) => ({ from: peers, ports: tcp(ports) })),
+    ),
+    ...listed(
+      "egress",
+      outgoing.map(({ peers, ports }) => ({ to: peers, ports: tcp(ports) })),
+    ),
   });
+}
+
+function listed(name: string, list: readonly unknown[]): Record<string, unknown> {
+  return list.length === 0 ? {} : { [name]: list };
 }
 
 /** One rule for each distinct set of ports, so that a policy stays short. */

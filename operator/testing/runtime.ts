@@ -1,0 +1,130 @@
+import type { KubeClient } from "../../platform/kube/client.ts";
+import { createInformer } from "../../platform/kube/informer.ts";
+import { KINDS } from "../../platform/kube/kinds.ts";
+import { formatTime, isDeleting, type KubeObject } from "../../platform/kube/objects.ts";
+import { silentLog, silentMetrics } from "../../platform/kube/ports.ts";
+import { LABELS, MANAGER } from "../api/names.ts";
+
+export interface CellRuntime {
+  /** What the next Jobs answer, by the second word of their command; default success. */
+  answers: Map<
+    string,
+    { readonly ok: boolean; readonly reason?: string; readonly message?: string; readonly epoch?: number }
+  >;
+  /** Jobs run so far, as "purpose center". */
+  readonly ran: string[];
+  /** Pods of these centers are left as they are. */
+  readonly frozen: Set<string>;
+  stop(): Promise<void>;
+}
+
+interface PodSpec {
+  containers: { name: string; args?: string[]; env?: { name: string; value?: string }[] }[];
+}
+
+/**
+ * Stands for the nodes that a test API server lacks: pods of cells become ready, pods of Jobs end with what a provision
+ * Job says. The controllers above them (StatefulSet, Deployment, Job, namespaces) are Kubernetes' own.
+ */
+export function startCellRuntime(client: KubeClient): CellRuntime {
+  const stop = new AbortController();
+  const pods = createInformer({
+    client,
+    ref: KINDS.pod,
+    labelSelector: `${LABELS.managedBy}=${MANAGER}`,
+    log: silentLog,
+    metrics: silentMetrics,
+  });
+  const claims = createInformer({
+    client,
+    ref: KINDS.persistentVolumeClaim,
+    labelSelector: `${LABELS.managedBy}=${MANAGER}`,
+    log: silentLog,
+    metrics: silentMetrics,
+  });
+  const runtime: CellRuntime = {
+    answers: new Map(),
+    ran: [],
+    frozen: new Set(),
+    async stop() {
+      stop.abort();
+      await running;
+    },
+  };
+  const started = new Set<string>();
+  pods.store.onChange(({ type, object }) => {
+    const { uid = "", labels } = object.metadata;
+    if (type === "deleted" || isDeleting(object) || started.has(uid)) return;
+    if (runtime.frozen.has(labels?.[LABELS.center] ?? "")) return;
+    started.add(uid);
+    void client.patch(
+      KINDS.pod,
+      nameOf(object),
+      { status: statusOf(object, runtime) },
+      { subresource: "status" },
+    );
+  });
+  // Protection of claims is lifted by the kubelet's reports; without one a claim of a deleted namespace would stay.
+  claims.store.onChange(({ type, object }) => {
+    if (type === "deleted" || !isDeleting(object) || object.metadata.finalizers === undefined) return;
+    void client.patch(KINDS.persistentVolumeClaim, nameOf(object), { metadata: { finalizers: null } });
+  });
+  const running = Promise.all([pods.run(stop.signal), claims.run(stop.signal)]);
+  return runtime;
+}
+
+function nameOf({ metadata }: KubeObject) {
+  return { name: metadata.name, namespace: metadata.namespace ?? "" };
+}
+
+function statusOf(pod: KubeObject, runtime: CellRuntime): Record<string, unknown> {
+  const spec = pod.spec as PodSpec;
+  const nowText = formatTime(Date.now());
+  const isJob = pod.metadata.ownerReferences?.some(({ kind }) => kind === "Job") === true;
+  const [container] = spec.containers;
+  if (container === undefined) throw new Error("a pod has a container");
+  if (!isJob) {
+    return {
+      phase: "Running",
+      startTime: nowText,
+      conditions: ["Initialized", "ContainersReady", "Ready", "PodScheduled"].map((type) => ({
+        type,
+        status: "True",
+        lastTransitionTime: nowText,
+      })),
+      containerStatuses: [
+        {
+          name: container.name,
+          ready: true,
+          started: true,
+          restartCount: 0,
+          image: "x",
+          imageID: "x",
+          state: { running: { startedAt: nowText } },
+        },
+      ],
+    };
+  }
+  const args = container.args ?? [];
+  const purpose = args.includes("--remove") ? "remove" : (args[1] ?? "");
+  const epoch = Number(args[3] ?? container.env?.find(({ name }) => name === "CELL_EPOCH")?.value);
+  const answer = runtime.answers.get(purpose) ?? { ok: true };
+  runtime.ran.push(`${purpose} ${pod.metadata.labels?.[LABELS.center]}`);
+  const message = JSON.stringify({ ...(answer.ok ? { epoch, schema: "test" } : {}), ...answer });
+  return {
+    phase: answer.ok ? "Succeeded" : "Failed",
+    startTime: nowText,
+    containerStatuses: [
+      {
+        name: container.name,
+        ready: false,
+        restartCount: 0,
+        image: "x",
+        imageID: "x",
+        state: {
+          terminated: { exitCode: answer.ok ? 0 : 1, message, startedAt: nowText, finishedAt: nowText },
+        },
+      },
+    ],
+  };
+}
