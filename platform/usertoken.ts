@@ -1,4 +1,13 @@
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from "jose";
+import {
+  createLocalJWKSet,
+  errors,
+  importJWK,
+  type JSONWebKeySet,
+  type JWK,
+  type JWTPayload,
+  jwtVerify,
+  SignJWT,
+} from "jose";
 import { z } from "zod";
 import { type Failure, fail } from "./problem.ts";
 
@@ -99,3 +108,22 @@ export function createUserVerifier(options: UserVerifierOptions): UserVerifier {
 }
 
 class KeysAway extends Error {}
+
+export interface UserTokenIssuer {
+  issue(user: User, ttlSeconds: number): Promise<string>;
+}
+
+/** Signs users' tokens with a private ES256 key; for tests and the stand-in of an identity provider. */
+export async function createUserTokenIssuer(jwk: JWK): Promise<UserTokenIssuer> {
+  const key = await importJWK(jwk, "ES256");
+  const header = { alg: "ES256", ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) };
+  return {
+    issue: ({ sub, roles, centers }, ttlSeconds) =>
+      new SignJWT({ roles, centers })
+        .setProtectedHeader(header)
+        .setSubject(sub)
+        .setIssuedAt()
+        .setExpirationTime(`${ttlSeconds}s`)
+        .sign(key),
+  };
+}
