@@ -1,0 +1,188 @@
+import type { Logger } from "../../platform/log.ts";
+import type { CounterHandle, Metrics } from "../../platform/metrics.ts";
+import { appendEvent } from "../../platform/outbox.ts";
+import type { Sql, Tx } from "../../platform/sql.ts";
+import {
+  paymentAuthorised,
+  paymentCaptured,
+  paymentDeclined,
+  paymentRefunded,
+  paymentVoided,
+} from "./contract.ts";
+import { type IntentEvent, next, retryDelayMs } from "./domain.ts";
+import type { ProcessorAnswer, ProcessorPort } from "./processor.ts";
+import {
+  changeIntent,
+  claimDue,
+  endOperation,
+  findIntent,
+  type Intent,
+  type IntentChange,
+  lockIntent,
+  moneyOf,
+  type Operation,
+  postponeOperation,
+  SCHEMA,
+  waitingOperations,
+} from "./store.ts";
+
+export interface OperationsDeps {
+  readonly sql: Sql;
+  readonly processor: ProcessorPort;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  random(): number;
+}
+
+/** Carries movements to the processor and writes down what came of them. */
+export interface Operations {
+  /** One attempt at an operation that the caller has claimed. */
+  attempt(operation: Operation): Promise<void>;
+  /** Attempts what is due; answers how many that were. */
+  runDue(): Promise<number>;
+  /** Measures the queue. */
+  measure(): Promise<void>;
+}
+
+const BATCH = 32;
+
+/** Makes the queue's worker. */
+export function createOperations(deps: OperationsDeps): Operations {
+  const { sql, processor, log, metrics } = deps;
+  const attempts: CounterHandle = metrics.counter(
+    "payments_attempts_total",
+    "Attempts at the payment processor.",
+    ["kind", "outcome"],
+  );
+  const waiting = metrics.gauge("payments_operations_waiting", "Movements that the processor has yet to do.");
+  const oldest = metrics.gauge(
+    "payments_operations_oldest_seconds",
+    "Age of the oldest movement that the processor has yet to do.",
+  );
+
+  async function attempt(operation: Operation): Promise<void> {
+    const intent = await findIntent(sql, operation.intentId);
+    if (!intent) throw new Error(`operation ${operation.id} has no intent`);
+    const answer = await processor.perform(operation, intent);
+    attempts.inc({ kind: operation.kind, outcome: answer.kind });
+    const fields = { operationId: operation.id, attempts: operation.attempts };
+    if (answer.kind === "no-answer")
+      log.warn({ ...fields, reason: answer.reason }, "the processor did not answer; it is asked again");
+    if (answer.kind === "refused")
+      log.error({ ...fields, reason: answer.reason }, "the processor has refused a movement");
+    const delayMs = retryDelayMs(operation.attempts, deps.random());
+    await sql.transaction((tx) => settle(tx, operation, answer, delayMs));
+  }
+
+  return {
+    attempt,
+    async runDue() {
+      const due = await sql.transaction((tx) => claimDue(tx, BATCH));
+      const results = await Promise.allSettled(due.map(attempt));
+      // All of them have run; one that threw is claimed again when its claim has run out.
+      for (const result of results) if (result.status === "rejected") throw result.reason;
+      return due.length;
+    },
+    async measure() {
+      const queue = await waitingOperations(sql);
+      waiting.set({}, queue.waiting);
+      oldest.set({}, queue.oldestSeconds);
+    },
+  };
+}
+
+/** Writes one attempt's outcome: operation, intent and event in one transaction, and an operation's end only once. */
+async function settle(tx: Tx, operation: Operation, answer: ProcessorAnswer, delayMs: number): Promise<void> {
+  const intent = await lockIntent(tx, operation.intentId);
+  if (!intent) throw new Error(`operation ${operation.id} has no intent`);
+  if (answer.kind === "no-answer") {
+    await postponeOperation(tx, operation.id, delayMs, answer.reason);
+    const waits = WAITING_EVENT[operation.kind];
+    const status = waits && next(intent.status, waits);
+    if (status !== undefined && status !== intent.status) await changeIntent(tx, intent.id, { status });
+    return;
+  }
+  // A declined authorization is a good answer to this operation: it is over, and nothing was reserved.
+  const isRefused = answer.kind === "refused" && operation.kind !== "authorize";
+  if (!(await endOperation(tx, operation.id, isRefused ? "refused" : "done", answer.reason))) return;
+  const outcome = isRefused ? refusedOutcome(operation, intent) : doneOutcome(operation, intent, answer);
+  const changed = await changeIntent(tx, intent.id, outcome.change);
+  if (!changed) throw new Error(`operation ${operation.id} moves more than the intent allows`);
+  if (outcome.type === undefined) return;
+  const amount = moneyOf(intent, operation.amountMinor);
+  await appendEvent(tx, SCHEMA, {
+    type: outcome.type,
+    subject: intent.orderId,
+    version: changed.version,
+    data: {
+      orderId: intent.orderId,
+      intentId: intent.id,
+      amount,
+      ...(outcome.type === paymentRefunded.type ? { total: moneyOf(intent, changed.refundedMinor) } : {}),
+      ...(outcome.type === paymentDeclined.type && answer.reason !== undefined
+        ? { reason: answer.reason }
+        : {}),
+    },
+  });
+}
+
+const WAITING_EVENT: Readonly<Partial<Record<Operation["kind"], IntentEvent>>> = {
+  authorize: "auth.unknown",
+  capture: "capture.waits",
+};
+
+interface Outcome {
+  readonly change: IntentChange;
+  readonly type?: string | undefined;
+}
+
+function doneOutcome(
+  operation: Operation,
+  intent: Intent,
+  answer: Exclude<ProcessorAnswer, { kind: "no-answer" }>,
+): Outcome {
+  const moved = operation.amountMinor;
+  switch (operation.kind) {
+    case "authorize":
+      return authorizeOutcome(intent, answer);
+    case "capture": {
+      const isWhole = intent.capturedMinor + moved === intent.captureAskedMinor;
+      const status = next(intent.status, isWhole ? "capture.done" : "capture.part") ?? intent.status;
+      return { change: { status, capturedMinor: moved }, type: paymentCaptured.type };
+    }
+    case "void":
+      return {
+        change: { status: next(intent.status, "void.done") ?? intent.status },
+        type: paymentVoided.type,
+      };
+    case "refund": {
+      const isWhole = intent.refundedMinor + moved === intent.capturedMinor;
+      const status = next(intent.status, isWhole ? "refund.done" : "refund.part") ?? intent.status;
+      return { change: { status, refundedMinor: moved }, type: paymentRefunded.type };
+    }
+  }
+}
+
+function authorizeOutcome(intent: Intent, answer: Exclude<ProcessorAnswer, { kind: "no-answer" }>): Outcome {
+  if (answer.kind === "done" && answer.status === "approved") {
+    const status = next(intent.status, "auth.ok") ?? intent.status;
+    return { change: { status }, type: status === "authorised" ? paymentAuthorised.type : undefined };
+  }
+  if (answer.kind === "done" && answer.status === "voided")
+    return { change: { status: next(intent.status, "auth.voided") ?? intent.status } };
+  const status = next(intent.status, "auth.declined") ?? intent.status;
+  return {
+    change: { status, declineReason: answer.kind === "done" ? answer.reason : "refused by the processor" },
+    type: status === "declined" ? paymentDeclined.type : undefined,
+  };
+}
+
+/** What was asked and will never be done no longer counts against what may be asked. */
+function refusedOutcome(operation: Operation, intent: Intent): Outcome {
+  const moved = operation.amountMinor;
+  if (operation.kind === "refund") return { change: { status: intent.status, refundAskedMinor: -moved } };
+  if (operation.kind === "void") return { change: { status: intent.status } };
+  const isPartlyCaptured = intent.capturedMinor > 0;
+  const status = next(intent.status, isPartlyCaptured ? "capture.done" : "capture.refused");
+  return { change: { status: status ?? intent.status, captureAskedMinor: -moved } };
+}

@@ -1,0 +1,77 @@
+import { accepted, created, defineRoute, type HttpResult, ok, type Route } from "../../platform/http.ts";
+import { type Failure, fail } from "../../platform/problem.ts";
+import {
+  type CaptureBody,
+  captureBody,
+  commandIdSchema,
+  type IntentBody,
+  intentAnswer,
+  intentBody,
+  type RefundBody,
+  refundBody,
+} from "./contract.ts";
+import type { IntentResult, PaymentsService } from "./service.ts";
+
+/** HTTP to the service. All commands are idempotent by their own ids. */
+export function createRoutes(payments: PaymentsService): Route[] {
+  const common = { access: "internal", idempotency: "none" } as const;
+  return [
+    defineRoute<IntentBody>({
+      ...common,
+      method: "POST",
+      path: "/internal/intents",
+      summary: "Authorises the money of an order; `unknown` means: ask again with the same body",
+      body: intentBody,
+      responses: { 201: intentAnswer },
+      async handler({ body }) {
+        const result = await payments.authorize(body);
+        return result.ok ? created(result.intent) : result;
+      },
+    }),
+    defineRoute<CaptureBody>({
+      ...common,
+      method: "POST",
+      path: "/internal/intents/:intentId/capture",
+      summary: "Takes on a capture; it is carried out when the processor can be reached",
+      body: captureBody,
+      responses: { 202: intentAnswer },
+      handler: ({ params, body }) => withIntent(params, (id) => payments.capture(id, body), accepted),
+    }),
+    defineRoute({
+      ...common,
+      method: "POST",
+      path: "/internal/intents/:intentId/void",
+      summary: "Gives the reserved money back; an intent that was never made is closed for ever",
+      responses: { 202: intentAnswer },
+      handler: ({ params }) => withIntent(params, (id) => payments.void(id), accepted),
+    }),
+    defineRoute<RefundBody>({
+      ...common,
+      method: "POST",
+      path: "/internal/intents/:intentId/refund",
+      summary: "Takes on a refund of captured money",
+      body: refundBody,
+      responses: { 202: intentAnswer },
+      handler: ({ params, body }) => withIntent(params, (id) => payments.refund(id, body), accepted),
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/internal/intents/:intentId",
+      summary: "Where the money of an order is",
+      access: "internal",
+      responses: { 200: intentAnswer },
+      handler: ({ params }) => withIntent(params, (id) => payments.find(id), ok),
+    }),
+  ];
+}
+
+async function withIntent(
+  params: Readonly<Record<string, string>>,
+  run: (intentId: string) => Promise<IntentResult>,
+  answer: (body: unknown) => HttpResult,
+): Promise<HttpResult | Failure> {
+  const id = commandIdSchema.safeParse(params.intentId);
+  if (!id.success) return fail("invalid-request", "The intent id is not valid.");
+  const result = await run(id.data);
+  return result.ok ? answer(result.intent) : result;
+}

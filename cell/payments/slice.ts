@@ -1,0 +1,44 @@
+import { ConfigError } from "../../platform/config.ts";
+import { createServiceClient } from "../../platform/fetch.ts";
+import type { BuiltSlice, SliceContext, SliceDefinition } from "../../platform/slice.ts";
+import { createOperations } from "./operations.ts";
+import { createProcessorPort } from "./processor.ts";
+import { createRoutes } from "./routes.ts";
+import { createPaymentsService } from "./service.ts";
+
+/** The money of orders: authorizations, captures, voids and refunds, and the queue of what the processor has yet to do. */
+export const paymentsSlice: SliceDefinition = { name: "payments", build };
+
+/** Below the time that callers give this slice, so that they hear `unknown` and not silence. */
+const PROCESSOR_TIMEOUT_MS = 3_000;
+const QUEUE_INTERVAL_MS = 150;
+const MEASURE_INTERVAL_MS = 5_000;
+
+function build(context: SliceContext): BuiltSlice {
+  const { sql, log, metrics, env, center, random } = context;
+  if (env.PSP_URL === "") throw new ConfigError("PSP_URL: set it to the base URL of the payment processor");
+  const client = createServiceClient({
+    name: "psp",
+    baseUrl: env.PSP_URL,
+    metrics,
+    timeoutMs: PROCESSOR_TIMEOUT_MS,
+    maxInFlight: 128,
+  });
+  const processor = createProcessorPort(client, center);
+  const operations = createOperations({ sql, processor, log, metrics, random });
+  return {
+    routes: createRoutes(createPaymentsService({ sql, operations })),
+    subscriptions: [],
+    workers: [
+      {
+        name: "movements",
+        intervalMs: QUEUE_INTERVAL_MS,
+        async run(signal) {
+          while ((await operations.runDue()) > 0 && !signal.aborted);
+        },
+      },
+      { name: "queue-length", intervalMs: MEASURE_INTERVAL_MS, run: () => operations.measure() },
+    ],
+    stop: () => client.close(),
+  };
+}

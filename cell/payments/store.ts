@@ -1,0 +1,241 @@
+import type { Money } from "../../platform/money.ts";
+import type { Tx } from "../../platform/sql.ts";
+import type { IntentBody, IntentStatus } from "./contract.ts";
+
+/** The SQL schema of this slice. */
+export const SCHEMA = "payments";
+
+/** The money of one order. Amounts in minor units of `currency`. */
+export interface Intent {
+  readonly id: string;
+  readonly orderId: string;
+  readonly method: string;
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly status: IntentStatus;
+  readonly captureAskedMinor: number;
+  readonly capturedMinor: number;
+  readonly refundAskedMinor: number;
+  readonly refundedMinor: number;
+  readonly declineReason: string | undefined;
+  readonly version: number;
+}
+
+interface IntentRow {
+  intent_id: string;
+  order_id: string;
+  method: string;
+  amount_minor: number;
+  currency: string;
+  status: IntentStatus;
+  capture_asked_minor: number;
+  captured_minor: number;
+  refund_asked_minor: number;
+  refunded_minor: number;
+  decline_reason: string | null;
+  version: number;
+}
+
+const COLUMNS = `intent_id, order_id, method, amount_minor, currency, status, capture_asked_minor, captured_minor,
+  refund_asked_minor, refunded_minor, decline_reason, version`;
+
+function toIntent(row: IntentRow): Intent {
+  return {
+    id: row.intent_id,
+    orderId: row.order_id,
+    method: row.method,
+    amountMinor: row.amount_minor,
+    currency: row.currency,
+    status: row.status,
+    captureAskedMinor: row.capture_asked_minor,
+    capturedMinor: row.captured_minor,
+    refundAskedMinor: row.refund_asked_minor,
+    refundedMinor: row.refunded_minor,
+    declineReason: row.decline_reason ?? undefined,
+    version: row.version,
+  };
+}
+
+/** Writes a new intent; false when its id is taken. */
+export async function insertIntent(tx: Tx, body: IntentBody, status: IntentStatus): Promise<boolean> {
+  const rows = await tx.query(
+    `INSERT INTO payments.intent (intent_id, order_id, method, amount_minor, currency, status)
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (intent_id) DO NOTHING RETURNING intent_id`,
+    [body.intentId, body.orderId, body.method, body.amount.amountMinor, body.amount.currency, status],
+  );
+  return rows.length === 1;
+}
+
+export async function findIntent(tx: Tx, id: string): Promise<Intent | undefined> {
+  const [row] = await tx.query<IntentRow>(`SELECT ${COLUMNS} FROM payments.intent WHERE intent_id = $1`, [
+    id,
+  ]);
+  return row && toIntent(row);
+}
+
+/** The intent with its row locked until the transaction ends. */
+export async function lockIntent(tx: Tx, id: string): Promise<Intent | undefined> {
+  const [row] = await tx.query<IntentRow>(
+    `SELECT ${COLUMNS} FROM payments.intent WHERE intent_id = $1 FOR UPDATE`,
+    [id],
+  );
+  return row && toIntent(row);
+}
+
+export interface IntentChange {
+  readonly status: IntentStatus;
+  readonly capturedMinor?: number;
+  /** Below zero when the processor has refused what was asked. */
+  readonly captureAskedMinor?: number;
+  readonly refundAskedMinor?: number;
+  readonly refundedMinor?: number;
+  readonly declineReason?: string | undefined;
+}
+
+/**
+ * Changes amounts by what is given, never to a number read before, and only as far as the money reaches: captures within
+ * what was authorised, refunds within what was captured. Undefined when it does not reach.
+ */
+export async function changeIntent(tx: Tx, id: string, change: IntentChange): Promise<Intent | undefined> {
+  const [row] = await tx.query<IntentRow>(
+    `UPDATE payments.intent SET status = $2, capture_asked_minor = capture_asked_minor + $3,
+       captured_minor = captured_minor + $4, refund_asked_minor = refund_asked_minor + $5,
+       refunded_minor = refunded_minor + $6, decline_reason = COALESCE($7, decline_reason), version = version + 1,
+       updated_at = now()
+     WHERE intent_id = $1 AND capture_asked_minor + $3 <= amount_minor AND refund_asked_minor + $5 <= captured_minor + $4
+     RETURNING ${COLUMNS}`,
+    [
+      id,
+      change.status,
+      change.captureAskedMinor ?? 0,
+      change.capturedMinor ?? 0,
+      change.refundAskedMinor ?? 0,
+      change.refundedMinor ?? 0,
+      change.declineReason ?? null,
+    ],
+  );
+  return row && toIntent(row);
+}
+
+export type OperationKind = "authorize" | "capture" | "void" | "refund";
+
+/** One movement that the processor is asked for; its id is the key there, for ever. */
+export interface Operation {
+  readonly id: string;
+  readonly intentId: string;
+  readonly kind: OperationKind;
+  readonly amountMinor: number;
+  readonly state: "pending" | "done" | "refused" | "superseded";
+  readonly attempts: number;
+}
+
+interface OperationRow {
+  operation_id: string;
+  intent_id: string;
+  kind: OperationKind;
+  amount_minor: number;
+  state: Operation["state"];
+  attempts: number;
+}
+
+const OPERATION = "operation_id, intent_id, kind, amount_minor, state, attempts";
+
+function toOperation(row: OperationRow): Operation {
+  return {
+    id: row.operation_id,
+    intentId: row.intent_id,
+    kind: row.kind,
+    amountMinor: row.amount_minor,
+    state: row.state,
+    attempts: row.attempts,
+  };
+}
+
+/** The operation's id: the processor sees the same key however often it is asked. */
+export function operationIdOf(intentId: string, kind: OperationKind, part = ""): string {
+  return part === "" ? `${intentId}:${kind}` : `${intentId}:${kind}:${part}`;
+}
+
+/** Puts an operation into the queue, to be taken after `delayMs`; false when it is there already. */
+export async function insertOperation(
+  tx: Tx,
+  operation: Pick<Operation, "id" | "intentId" | "kind" | "amountMinor">,
+  delayMs: number,
+): Promise<boolean> {
+  const rows = await tx.query(
+    `INSERT INTO payments.operation (operation_id, intent_id, kind, amount_minor, state, next_at)
+     VALUES ($1, $2, $3, $4, 'pending', now() + $5::INT8 * INTERVAL '1 millisecond')
+     ON CONFLICT (operation_id) DO NOTHING RETURNING operation_id`,
+    [operation.id, operation.intentId, operation.kind, operation.amountMinor, delayMs],
+  );
+  return rows.length === 1;
+}
+
+export async function findOperation(tx: Tx, id: string): Promise<Operation | undefined> {
+  const [row] = await tx.query<OperationRow>(
+    `SELECT ${OPERATION} FROM payments.operation WHERE operation_id = $1`,
+    [id],
+  );
+  return row && toOperation(row);
+}
+
+/** Longer than a call to the processor may take; after it another process may take the operation. */
+const CLAIM_SECONDS = 10;
+
+/** Takes an operation for one attempt; undefined when it is not pending any more. */
+export async function claimOperation(tx: Tx, id: string): Promise<Operation | undefined> {
+  const [row] = await tx.query<OperationRow>(
+    `UPDATE payments.operation SET attempts = attempts + 1, next_at = now() + INTERVAL '${CLAIM_SECONDS} seconds'
+     WHERE operation_id = $1 AND state = 'pending' RETURNING ${OPERATION}`,
+    [id],
+  );
+  return row && toOperation(row);
+}
+
+/** Takes what is due, at most `limit`; two replicas never take the same. */
+export async function claimDue(tx: Tx, limit: number): Promise<Operation[]> {
+  const rows = await tx.query<OperationRow>(
+    `UPDATE payments.operation SET attempts = attempts + 1, next_at = now() + INTERVAL '${CLAIM_SECONDS} seconds'
+     WHERE operation_id IN (SELECT operation_id FROM payments.operation WHERE state = 'pending' AND next_at <= now()
+       ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING ${OPERATION}`,
+    [limit],
+  );
+  return rows.map(toOperation);
+}
+
+export async function postponeOperation(tx: Tx, id: string, delayMs: number, reason: string): Promise<void> {
+  await tx.query(
+    `UPDATE payments.operation SET next_at = now() + $2::INT8 * INTERVAL '1 millisecond', reason = $3
+     WHERE operation_id = $1 AND state = 'pending'`,
+    [id, delayMs, reason.slice(0, 200)],
+  );
+}
+
+/** Ends an operation; false when it was ended before, so that its effect here happens once. */
+export async function endOperation(
+  tx: Tx,
+  id: string,
+  state: "done" | "refused" | "superseded",
+  reason?: string,
+): Promise<boolean> {
+  const rows = await tx.query(
+    `UPDATE payments.operation SET state = $2, done_at = now(), reason = COALESCE($3, reason)
+     WHERE operation_id = $1 AND state = 'pending' RETURNING operation_id`,
+    [id, state, reason?.slice(0, 200) ?? null],
+  );
+  return rows.length === 1;
+}
+
+/** How many operations wait, and the age in seconds of the oldest. */
+export async function waitingOperations(tx: Tx): Promise<{ waiting: number; oldestSeconds: number }> {
+  const [row] = await tx.query<{ waiting: number; oldest: number }>(
+    `SELECT count(*)::INT8 AS waiting, COALESCE(floor(extract(EPOCH FROM now() - min(created_at))), 0)::INT8 AS oldest
+     FROM (SELECT created_at FROM payments.operation WHERE state = 'pending' ORDER BY next_at LIMIT 10000) AS o`,
+  );
+  return { waiting: row?.waiting ?? 0, oldestSeconds: row?.oldest ?? 0 };
+}
+
+/** Money of an intent as the contract shows it. */
+export function moneyOf(intent: Intent, amountMinor: number): Money {
+  return { amountMinor, currency: intent.currency };
+}
