@@ -224,8 +224,8 @@ function leaseEpochSeen(
   if (epoch === undefined) return undefined;
   const job = buildProvisionJob(cellOf(fc, settings, epoch));
   const outcome = outcomeOf(job, observed);
-  if (outcome.kind === "succeeded" || outcome.kind === "failed") return outcome.result?.epoch;
-  return undefined;
+  if (outcome.kind === "absent") return undefined;
+  return (outcome.kind === "running" ? outcome.last : outcome.result)?.epoch;
 }
 
 /** Failed Jobs whose turn it is to be made again, and when the next one's comes. A failed migration waits for a person. */

@@ -40,7 +40,7 @@ export async function createGatewayKey(
   namespace: string,
   region: string,
   signal?: AbortSignal,
-): Promise<{ ok: true; keys: PublicKeys } | KubeFailure> {
+): Promise<KubeFailure | undefined> {
   const { privateJwk, publicJwk } = await generateKey();
   const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64");
   const created = await client.create(
@@ -58,5 +58,5 @@ export async function createGatewayKey(
     },
     signal === undefined ? {} : { signal },
   );
-  return created.ok ? { ok: true, keys: [{ ...publicJwk }] } : created;
+  return created.ok || created.code === "alreadyExists" ? undefined : created;
 }

@@ -72,11 +72,12 @@ export function createOperator(options: OperatorOptions): Operator {
   });
   const regions = createController({
     name: "routingtable",
-    reconcile: createRoutingReconcile({ stores, writer, log, nowMs }),
+    reconcile: createRoutingReconcile({ settings, stores, writer, log, nowMs }),
     log,
     metrics,
     workers: 2,
   });
+  for (const region of settings.regions) regions.enqueue(region);
   wakeOnChange(stores, {
     center: (name, delayMs) => wake(centers, name, delayMs),
     region: (name) => wake(regions, name),

@@ -7,7 +7,7 @@ import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import { applyPlan, applyStatus, type Writer, writeFinalizer } from "./apply.ts";
 import { desired } from "./desired.ts";
-import { createGatewayKey, gatewayPublicKeys } from "./keys.ts";
+import { gatewayPublicKeys } from "./keys.ts";
 import { noticesBetween } from "./notices.ts";
 import { observe } from "./observe.ts";
 import type { Notice, Plan } from "./plan.ts";
@@ -25,6 +25,8 @@ export interface ReconcileDeps {
 
 /** A local copy that lags behind our own writes is looked at again after this long. */
 const LAG_MS = 50;
+/** For the wake-up by the Secret of the region's gateways that never came. */
+const KEY_WAIT_MS = 1000;
 /** Watches wake a cell that is on its way; this is for the wake-up that never came. */
 const SAFETY_MS = 60_000;
 const MAX_TOLD = 4096;
@@ -42,8 +44,9 @@ export function createReconcile(deps: ReconcileDeps) {
       writer.applier.forget(name);
       return {};
     }
-    const keys = await gatewayKeysOf(deps, fc, signal);
-    if (keys === undefined) return { retry: true };
+    // Made by the controller of routing tables, which this center has woken too; its Secret wakes the center.
+    const keys = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
+    if (keys === undefined) return { requeueAfterMs: KEY_WAIT_MS };
     const observed = await observe(stores, fc, keys);
     const plan = desired(fc, observed, settings, deps.nowMs(), () => randomBytes(24).toString("hex"));
 
@@ -61,19 +64,6 @@ export function createReconcile(deps: ReconcileDeps) {
     for (const notice of [...noticesBetween(fc.status, status), ...plan.notices]) tell(fc, notice);
     return resultOf(plan, status, failures.length > 0, problem, log, name);
   };
-}
-
-async function gatewayKeysOf(
-  { settings, stores, writer, log }: ReconcileDeps,
-  fc: FulfillmentCenter,
-  signal: AbortSignal,
-) {
-  const known = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
-  if (known !== undefined) return known;
-  const made = await createGatewayKey(writer.client, settings.namespace, fc.spec.region, signal);
-  if (made.ok) return made.keys;
-  log.info({ region: fc.spec.region, code: made.code }, "the key of a region's gateways is not there yet");
-  return undefined;
 }
 
 function resultOf(

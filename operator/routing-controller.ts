@@ -2,7 +2,9 @@ import type { ReconcileContext, ReconcileResult } from "../platform/kube/control
 import type { KubeLog } from "../platform/kube/ports.ts";
 import { specSchema } from "./api/fulfillment-center.ts";
 import { API_VERSION, cellNamespace, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
+import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
+import { createGatewayKey, gatewayPublicKeys } from "./keys.ts";
 import { keyFromSecret } from "./observe.ts";
 import { secretData } from "./observed.ts";
 import { nextRoutingTable, type RoutingInput } from "./routing.ts";
@@ -12,19 +14,27 @@ import type { Stores } from "./stores.ts";
 const COALESCE_MS = 1000;
 const LAG_MS = 50;
 
-/** Keeps the routing table of a region as the centers of that region want it. */
+/** Keeps the routing table of a region as the centers of that region want it, and the key of its gateways. */
 export function createRoutingReconcile(deps: {
+  readonly settings: OperatorSettings;
   readonly stores: Stores;
   readonly writer: Writer;
   readonly log: KubeLog;
   readonly nowMs: () => number;
 }) {
-  const { stores, writer, log } = deps;
+  const { settings, stores, writer, log } = deps;
   const lastWriteMs = new Map<string, number>();
 
   return async (region: string, context: ReconcileContext): Promise<ReconcileResult> => {
     const owner = `routing ${region}`;
     if (!writer.applier.caughtUp(owner)) return { requeueAfterMs: LAG_MS };
+    if (gatewayPublicKeys(stores, settings.namespace, region) === undefined) {
+      const failure = await createGatewayKey(writer.client, settings.namespace, region, context.signal);
+      if (failure !== undefined) {
+        log.warn({ region, code: failure.code, error: failure.message }, "the key of a region was not made");
+        return { retry: true };
+      }
+    }
     const current = stores.tables.get(region);
     const next = nextRoutingTable(routingInputs(stores, region), current?.spec);
     if (next === undefined) return {};

@@ -50,5 +50,6 @@ function wakeRegions(stores: Stores, wakers: Wakers, object: KubeObject): void {
   // The key of a region's gateways is in the trust Secret of each of its cells.
   const region = labels?.[LABELS.region];
   if (center !== undefined || region === undefined) return;
+  wakers.region(region);
   for (const each of stores.centersOfRegion(region)) wakers.center(each.metadata.name, BURST_MS);
 }

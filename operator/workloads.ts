@@ -48,8 +48,8 @@ export function rolloutOf(
   desired: KubeObject | undefined = workload,
 ): Rollout {
   if (workload === undefined || desired === undefined) return ABSENT;
-  const replicas = (desired["spec"] as { replicas?: number }).replicas ?? 1;
-  const status = (workload["status"] ?? {}) as Counts;
+  const replicas = (desired.spec as { replicas?: number }).replicas ?? 1;
+  const status = (workload.status ?? {}) as Counts;
   const ready = status.readyReplicas ?? 0;
   const seen = (status.observedGeneration ?? 0) >= (workload.metadata.generation ?? 0);
   const revision = (object: KubeObject) => object.metadata.annotations?.[ANNOTATIONS.revision];

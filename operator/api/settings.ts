@@ -19,6 +19,10 @@ export const settingsSchema = z
     PSP_URL: z.url(),
     PSP_NAMESPACE: z.string().min(1).optional(),
     GATEWAY_NAMESPACE: z.string().min(1).optional(),
+    REGIONS: z
+      .string()
+      .regex(/^[a-z0-9-]+(,[a-z0-9-]+)*$/, "is names of regions with commas between")
+      .optional(),
     OTEL_EXPORTER_OTLP_ENDPOINT: z.url().optional(),
     LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
     PORT: z.coerce.number().int().min(1).max(65_535).default(8085),
@@ -37,6 +41,8 @@ export const settingsSchema = z
     },
     kafka: { brokers: env.KAFKA_BROKERS, replicas: env.KAFKA_REPLICAS },
     processor: { url: env.PSP_URL, ...(env.PSP_NAMESPACE ? { namespace: env.PSP_NAMESPACE } : {}) },
+    /** Regions whose gateways wait for a key and a table before the first center is there. */
+    regions: env.REGIONS?.split(",") ?? [],
     gatewayNamespace: env.GATEWAY_NAMESPACE ?? env.POD_NAMESPACE,
     ...(env.OTEL_EXPORTER_OTLP_ENDPOINT ? { otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT } : {}),
     logLevel: env.LOG_LEVEL,

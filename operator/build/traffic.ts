@@ -30,18 +30,18 @@ const COMMANDS: readonly (readonly [SliceName, SliceName, string])[] = [
   ["orders", "inventory", "hold, allocate, release; stock for the summary"],
   ["orders", "payments", "authorize, capture, void, refund"],
   ["fulfillment", "inventory", "pick, short, putback; bins of a line"],
-  ["dispatch", "couriers", "who is on shift"],
   ["dispatch", "tracking", "where the couriers are"],
+  ["tracking", "orders", "whose order it is, and how far"],
 ];
 
 /** While Kafka is away each producer posts the same envelopes to its consumers. */
 const EVENTS: Readonly<Record<SliceName, readonly SliceName[]>> = {
-  inventory: ["orders", "fulfillment"],
-  orders: ["fulfillment", "dispatch", "tracking", "payments", "inventory"],
+  inventory: [],
+  orders: ["fulfillment", "dispatch", "tracking"],
   payments: ["orders"],
   fulfillment: ["orders", "dispatch"],
-  dispatch: ["orders", "tracking", "couriers"],
-  couriers: ["dispatch", "tracking"],
+  dispatch: ["orders", "tracking"],
+  couriers: ["dispatch"],
   tracking: [],
 };
 
