@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type Failure, fail, isFailure } from "../../platform/problem.ts";
-import { type Sql, sqlState, type Tx } from "../../platform/sql.ts";
+import type { Sql, Tx } from "../../platform/sql.ts";
 import type { AuthorizationBody, CaptureBody, Entry, RefundBody, VoidBody } from "./contract.ts";
 import { decideAuthorization, mayCapture, mayRefund, mayVoid } from "./domain.ts";
 import {
@@ -8,6 +8,7 @@ import {
   findEntry,
   insertAuthorization,
   insertEntry,
+  KeyTaken,
   lockAuthorization,
 } from "./store.ts";
 
@@ -22,14 +23,13 @@ export interface Processor {
   find(key: string): Promise<Entry | undefined>;
 }
 
-const UNIQUE_VIOLATION = "23505";
 /** ISO 4217's code for tests: the void of an authorization that never came has no currency of its own. */
 const NO_CURRENCY = "XTS";
 
 /** The processor over its own schema. */
 export function createProcessor(sql: Sql): Processor {
   /** The same key and body give the stored movement; another body under the key is a mistake of the merchant's. */
-  function once<B extends { key: string }>(
+  async function once<B extends { key: string }>(
     kind: Entry["kind"],
     body: B,
     move: (tx: Tx, bodyHash: string) => Promise<Entry | Failure>,
@@ -37,43 +37,46 @@ export function createProcessor(sql: Sql): Processor {
     const bodyHash = createHash("sha256")
       .update(JSON.stringify([kind, body]))
       .digest("hex");
-    const run = async (tx: Tx): Promise<Moved> => {
-      const found = await findEntry(tx, body.key);
-      if (found) {
-        if (found.bodyHash === bodyHash) return { ok: true, entry: found.entry, repeated: true };
-        return fail("idempotency-key-reused", "This key belongs to another movement; use a new one.");
-      }
-      const moved = await move(tx, bodyHash);
+    const before = await repeated(body.key, bodyHash);
+    if (before) return before;
+    try {
+      const moved = await sql.transaction((tx) => move(tx, bodyHash));
       return isFailure(moved) ? moved : { ok: true, entry: moved, repeated: false };
-    };
-    return sql.transaction(run).catch((error: unknown) => {
+    } catch (error) {
+      if (!(error instanceof KeyTaken)) throw error;
       // Its twin came first by a moment: what that one wrote is the answer.
-      if (sqlState(error) === UNIQUE_VIOLATION) return sql.transaction(run);
+      const twin = await repeated(body.key, bodyHash);
+      if (twin) return twin;
       throw error;
-    });
+    }
+  }
+
+  /** Read outside of the transaction: looking for what is not there makes strangers conflict at SERIALIZABLE. */
+  async function repeated(key: string, bodyHash: string): Promise<Moved | undefined> {
+    const found = await findEntry(sql, key);
+    if (!found) return undefined;
+    if (found.bodyHash === bodyHash) return { ok: true, entry: found.entry, repeated: true };
+    return fail("idempotency-key-reused", "This key belongs to another movement; use a new one.");
   }
 
   return {
     authorize: (body, forcedDecline) =>
       once("authorization", body, async (tx, bodyHash) => {
-        const closed = await lockAuthorization(tx, body.key);
-        const { status, reason } = decideAuthorization({
-          method: body.method,
-          forcedDecline,
-          closed: closed !== undefined,
-        });
-        const { key, merchant, amount, reference } = body;
+        const { key, merchant, amount, method, reference } = body;
         const named = reference === undefined ? {} : { reference };
-        if (!closed)
-          await insertAuthorization(tx, key, {
-            merchant,
-            status,
-            amountMinor: amount.amountMinor,
-            currency: amount.currency,
-            capturedMinor: 0,
-            refundedMinor: 0,
-            ...named,
-          });
+        const wanted = decideAuthorization({ method, forcedDecline, closed: false });
+        const isOpen = await insertAuthorization(tx, key, {
+          merchant,
+          status: wanted.status,
+          amountMinor: amount.amountMinor,
+          currency: amount.currency,
+          capturedMinor: 0,
+          refundedMinor: 0,
+          ...named,
+        });
+        const { status, reason } = isOpen
+          ? wanted
+          : decideAuthorization({ method, forcedDecline, closed: true });
         const entry = {
           key,
           kind: "authorization",

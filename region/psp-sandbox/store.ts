@@ -42,11 +42,15 @@ export async function findEntry(
   return row && { entry: toEntry(row), bodyHash: row.body_hash };
 }
 
-/** Writes a movement; it is never changed after that. */
+/** Another movement has this key; the transaction must not go on. */
+export class KeyTaken extends Error {}
+
+/** Writes a movement; it is never changed after that. Throws KeyTaken. */
 export async function insertEntry(tx: Tx, entry: Omit<Entry, "at">, bodyHash: string): Promise<Entry> {
   const [row] = await tx.query<EntryRow>(
     `INSERT INTO psp.entry (key, kind, status, authorization_key, merchant, amount_minor, currency, body_hash, reason, reference)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING ${COLUMNS}`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) 
+     ON CONFLICT (key) DO NOTHING RETURNING ${COLUMNS}`,
     [
       entry.key,
       entry.kind,
@@ -60,7 +64,7 @@ export async function insertEntry(tx: Tx, entry: Omit<Entry, "at">, bodyHash: st
       entry.reference ?? null,
     ],
   );
-  if (!row) throw new Error("an inserted movement was not returned");
+  if (!row) throw new KeyTaken(entry.key);
   return toEntry(row);
 }
 
@@ -97,12 +101,14 @@ export async function lockAuthorization(tx: Tx, key: string): Promise<StoredAuth
   );
 }
 
-export async function insertAuthorization(tx: Tx, key: string, state: StoredAuthorization): Promise<void> {
-  await tx.query(
+/** False when the key has one already. */
+export async function insertAuthorization(tx: Tx, key: string, state: StoredAuthorization): Promise<boolean> {
+  const rows = await tx.query(
     `INSERT INTO psp.authorization_state (key, merchant, status, amount_minor, currency, reference)
-     VALUES ($1, $2, $3, $4, $5, $6)`,
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (key) DO NOTHING RETURNING key`,
     [key, state.merchant, state.status, state.amountMinor, state.currency, state.reference ?? null],
   );
+  return rows.length === 1;
 }
 
 /** Relative on purpose: the CHECKs of the table are the last line against paying out too much. */
