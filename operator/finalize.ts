@@ -77,7 +77,7 @@ function nextStep(fc: FulfillmentCenter, observed: Observed, settings: OperatorS
   const job = buildRemoveJob(cell);
   return (
     stopWorkloads(observed, fc.spec.deletion.policy === "Retain" ? RETAINED : KEPT_FOR_TOPICS, job) ??
-    (fc.spec.deletion.policy === "Retain" ? retain(cell, fc, observed) : removeAll(cell, job, observed))
+    (fc.spec.deletion.policy === "Retain" ? retain(cell, fc) : removeAll(cell, job, observed))
   );
 }
 
@@ -104,16 +104,18 @@ function stopWorkloads(observed: Observed, kept: ReadonlySet<string>, job: KubeO
   };
 }
 
-function retain(cell: Cell, fc: FulfillmentCenter, observed: Observed): Step {
-  const { namespace } = observed;
-  if (namespace?.metadata.labels?.[LABELS.retained] === fc.metadata.uid)
-    return { reason: "Finished", message: "Namespace, volumes and Secrets are kept.", finalizer: "remove" };
+/**
+ * Marks the namespace as nobody's: without an owner it may be deleted by hand, with its mark it may be adopted. Once
+ * that is written it is no longer ours, and the next pass is finished with it.
+ */
+function retain(cell: Cell, fc: FulfillmentCenter): Step {
   const base = buildNamespace(cell);
+  const { [LABELS.owner]: _owner, ...labels } = base.metadata.labels ?? {};
   const marked: KubeObject = {
     ...base,
     metadata: {
       ...base.metadata,
-      labels: { ...base.metadata.labels, [LABELS.retained]: cell.uid },
+      labels: { ...labels, [LABELS.retained]: cell.uid },
       annotations: { [ANNOTATIONS.epoch]: String(fc.status?.fencedEpoch ?? cell.epoch) },
     },
   };

@@ -63,6 +63,7 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
       desired(world.fc, world.observed(), settings, world.nowMs, () => `secret-${++secrets}`),
     pass(settings) {
       const plan = world.plan(settings);
+      assertWellFormed(plan);
       for (const object of plan.objects) put(object);
       for (const object of plan.prune) {
         if (object.kind === "Namespace") world.namespace = undefined;
@@ -188,4 +189,34 @@ export function provisionedWorld(fc: FulfillmentCenter): World {
   world.readyWorkloads();
   world.settle();
   return world;
+}
+
+/** What must hold of every plan on every way through a cell's life. */
+function assertWellFormed({ status, objects, prune }: Plan): void {
+  const conditions = status.conditions ?? [];
+  const value = (type: string) => conditions.find((condition) => condition.type === type)?.status;
+  const faults = [
+    ...conditions
+      .filter(({ message }) => !/[.!?]$/.test(message))
+      .map(({ type }) => `${type} does not end in a sentence`),
+    ...conditions
+      .filter(({ reason }) => !/^[A-Z][A-Za-z]+$/.test(reason))
+      .map(({ type, reason }) => `${type} has the reason ${reason}`),
+    ...(conditions.length === 15 ? [] : [`${conditions.length} conditions`]),
+    ...(value("Ready") === "True" && (value("Reconciling") === "True" || value("Stalled") === "True")
+      ? ["Ready and not at once"]
+      : []),
+    ...(value("Reconciling") === "True" && value("Stalled") === "True"
+      ? ["Reconciling and Stalled at once"]
+      : []),
+    ...(conditions.every(({ type }, index) => index === 0 || type > conditions[index - 1]!.type)
+      ? []
+      : ["unsorted conditions"]),
+    ...(status.phase ? [] : ["no phase"]),
+    ...prune
+      .filter(({ kind }) => kind === "Secret" || kind === "PersistentVolumeClaim")
+      .map(({ kind }) => `prunes a ${kind}`),
+    ...objects.filter((object) => prune.includes(object)).map(({ kind }) => `applies and prunes a ${kind}`),
+  ];
+  if (faults.length > 0) throw new Error(`the plan is not well formed: ${faults.join("; ")}`);
 }
