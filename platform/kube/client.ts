@@ -1,42 +1,16 @@
 import type { ClusterConfig } from "./config.ts";
-import type { KubeObject, ObjectName, ResourceRef } from "./objects.ts";
-import type { KubeLog, KubeMetrics, KubeTime } from "./ports.ts";
-
-/**
- * Why a call failed. `invalid` also covers a malformed request; `gone` is an expired resource version or
- * continue token; `unavailable` any 5xx or a connection that failed; `notLeader` a write that the guard refused
- * before it was sent; `aborted` means that the caller's signal ended it.
- */
-export type KubeFailureCode =
-  | "notFound"
-  | "conflict"
-  | "alreadyExists"
-  | "unauthorized"
-  | "forbidden"
-  | "invalid"
-  | "gone"
-  | "tooManyRequests"
-  | "unavailable"
-  | "timeout"
-  | "aborted"
-  | "notLeader";
-
-export interface KubeFailure {
-  readonly ok: false;
-  readonly code: KubeFailureCode;
-  /** The server's own sentence where there is one. */
-  readonly message: string;
-  /** HTTP status, absent when no answer came. */
-  readonly status?: number;
-  readonly retryAfterMs?: number;
-}
-
-export type KubeResult<T> = { readonly ok: true; readonly value: T } | KubeFailure;
+import { failureOfOutcome, type KubeFailure, type KubeResult } from "./failures.ts";
+import { apiVersionOf, type KubeObject, type ObjectName, type ResourceRef } from "./objects.ts";
+import { asWish, collectionPath, identityOf, objectPath, queryOf } from "./paths.ts";
+import { type KubeLog, type KubeMetrics, type KubeTime, systemTime } from "./ports.ts";
+import { createTransport, type Transport, type TransportRequest } from "./transport.ts";
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Whole call with its retries; default 30 s. */
   readonly timeoutMs?: number;
+  /** Tries in all, default 5; 1 for callers that have their own backoff. */
+  readonly attempts?: number;
 }
 
 export interface ListOptions extends CallOptions {
@@ -138,4 +112,178 @@ export interface KubeClientOptions {
   readonly random?: () => number;
 }
 
-export declare function createKubeClient(config: ClusterConfig, options: KubeClientOptions): KubeClient;
+/** Makes the client; nothing is sent before the first call. */
+export function createKubeClient(config: ClusterConfig, options: KubeClientOptions): KubeClient {
+  const transport = createTransport(config, {
+    log: options.log,
+    metrics: options.metrics,
+    userAgent: options.userAgent,
+    time: options.time ?? systemTime,
+    random: options.random ?? Math.random,
+  });
+  return clientOver(transport, options.fieldManager, undefined);
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const DEFAULT_ATTEMPTS = 5;
+const PAGE_SIZE = 500;
+const MAX_LIST_ITEMS = 100_000;
+
+function clientOver(transport: Transport, fieldManager: string, guard: WriteGuard | undefined): KubeClient {
+  async function send<T>(
+    request: Pick<TransportRequest, "method" | "path" | "body" | "contentType">,
+    options: CallOptions | undefined,
+  ): Promise<KubeResult<T>> {
+    const writes = request.method !== "GET";
+    if (writes && guard !== undefined && !guard.valid())
+      return {
+        ok: false,
+        code: "notLeader",
+        message: "this process does not hold the lease: nothing was sent",
+      };
+    const signals = [options?.signal, writes ? guard?.signal : undefined].filter((one) => one !== undefined);
+    const outcome = await transport.call({
+      ...request,
+      timeoutMs: options?.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      attempts: options?.attempts ?? DEFAULT_ATTEMPTS,
+      signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0],
+    });
+    const failure = failureOfOutcome(outcome);
+    if (failure !== undefined) return failure;
+    try {
+      return { ok: true, value: JSON.parse((outcome as { body: string }).body) as T };
+    } catch {
+      return {
+        ok: false,
+        code: "unavailable",
+        message: "the API server's answer is not JSON: it was cut off",
+      };
+    }
+  }
+  const write =
+    (method: "POST" | "PUT" | "PATCH" | "DELETE", contentType: string) =>
+    <T>(path: string, body: unknown, options: CallOptions | undefined) =>
+      send<T>({ method, path, body: JSON.stringify(body), contentType }, options);
+  const post = write("POST", "application/json");
+  const put = write("PUT", "application/json");
+  const merge = write("PATCH", "application/merge-patch+json");
+  const serverSideApply = write("PATCH", "application/apply-patch+yaml");
+  const remove = write("DELETE", "application/json");
+
+  const listPage = async <T extends KubeObject>(ref: ResourceRef, options: ListOptions = {}) => {
+    const query = queryOf({
+      labelSelector: options.labelSelector,
+      fieldSelector: options.fieldSelector,
+      limit: options.limit ?? PAGE_SIZE,
+      continue: options.continueToken,
+      resourceVersion: options.resourceVersion,
+    });
+    const path = collectionPath(ref, options.namespace) + query;
+    const answer = await send<RawList<T>>({ method: "GET", path }, options);
+    return answer.ok ? { ok: true as const, value: toPage(ref, answer.value) } : answer;
+  };
+
+  return {
+    get: (ref, name, options) => send({ method: "GET", path: objectPath(ref, name) }, options),
+    list: listPage,
+    listAll: <T extends KubeObject>(ref: ResourceRef, options?: ListOptions & { maxItems?: number }) =>
+      listEveryPage<T>((page) => listPage<T>(ref, page), ref, options),
+    create: (ref, object, options) =>
+      post(collectionPath(ref, object.metadata.namespace) + queryOf({ fieldManager }), object, options),
+    apply: (ref, object, options) =>
+      serverSideApply(
+        objectPath(ref, object.metadata) +
+          queryOf({ fieldManager: options?.fieldManager ?? fieldManager, force: options?.force ?? true }),
+        asWish(object),
+        options,
+      ),
+    applyStatus: (ref, object, options) =>
+      serverSideApply(
+        `${objectPath(ref, object.metadata)}/status${queryOf({ fieldManager: options?.fieldManager ?? fieldManager, force: true })}`,
+        { ...identityOf(object), status: object.status },
+        options,
+      ),
+    update: (ref, object, options) =>
+      put(objectPath(ref, object.metadata) + queryOf({ fieldManager }), object, options),
+    patch: (ref, name, patch, options) => {
+      const suffix = options?.subresource === undefined ? "" : `/${options.subresource}`;
+      return merge(objectPath(ref, name) + suffix + queryOf({ fieldManager }), patch, options);
+    },
+    async remove(ref, name, options) {
+      const body = {
+        kind: "DeleteOptions",
+        apiVersion: "v1",
+        ...(options?.uid === undefined ? {} : { preconditions: { uid: options.uid } }),
+        ...(options?.gracePeriodSeconds === undefined
+          ? {}
+          : { gracePeriodSeconds: options.gracePeriodSeconds }),
+        propagationPolicy: options?.propagation ?? "Background",
+      };
+      const answer = await remove<unknown>(objectPath(ref, name), body, options);
+      return answer.ok ? { ok: true, value: undefined } : answer;
+    },
+    async watch(ref, options) {
+      const query = queryOf({
+        watch: true,
+        allowWatchBookmarks: true,
+        resourceVersion: options.resourceVersion,
+        timeoutSeconds: options.timeoutSeconds,
+        labelSelector: options.labelSelector,
+        fieldSelector: options.fieldSelector,
+      });
+      const opened = await transport.stream(collectionPath(ref, options.namespace) + query, options.signal);
+      if (opened.kind === "stream") return { ok: true, value: opened.body };
+      return (
+        failureOfOutcome(opened) ?? { ok: false, code: "unavailable", message: "the watch did not open" }
+      );
+    },
+    guardedBy: (next) => clientOver(transport, fieldManager, next),
+    close: () => transport.close(),
+  };
+}
+
+interface RawList<T> {
+  items?: T[] | null;
+  metadata?: { resourceVersion?: string; continue?: string };
+}
+
+/** Items of a list come without kind and apiVersion; they are added, so that an object is the same wherever it came from. */
+function toPage<T extends KubeObject>(ref: ResourceRef, list: RawList<T>): ObjectPage<T> {
+  const apiVersion = apiVersionOf(ref);
+  const next = list.metadata?.continue;
+  return {
+    items: (list.items ?? []).map((item) => ({ ...item, apiVersion, kind: ref.kind })),
+    resourceVersion: list.metadata?.resourceVersion ?? "",
+    ...(next === undefined || next === "" ? {} : { continueToken: next }),
+  };
+}
+
+async function listEveryPage<T extends KubeObject>(
+  listPage: (options: ListOptions) => Promise<KubeResult<ObjectPage<T>>>,
+  ref: ResourceRef,
+  options: ListOptions & { maxItems?: number } = {},
+): Promise<KubeResult<ObjectPage<T>>> {
+  const maxItems = options.maxItems ?? MAX_LIST_ITEMS;
+  const items: T[] = [];
+  let continueToken: string | undefined;
+  for (;;) {
+    const page = await listPage(continueToken === undefined ? options : { ...options, continueToken });
+    // A continue token lives five minutes; when it has expired one large answer is better than none.
+    if (!page.ok && page.code === "gone" && continueToken !== undefined)
+      return listPage({ ...options, limit: maxItems });
+    if (!page.ok) return page;
+    items.push(...page.value.items);
+    if (items.length > maxItems) return tooMany(ref, maxItems);
+    if (page.value.continueToken === undefined)
+      return { ok: true, value: { items, resourceVersion: page.value.resourceVersion } };
+    continueToken = page.value.continueToken;
+  }
+}
+
+function tooMany(ref: ResourceRef, maxItems: number): KubeFailure {
+  return {
+    ok: false,
+    code: "invalid",
+    message: `there are more than ${maxItems} ${ref.plural}: narrow the selector or raise maxItems`,
+  };
+}

@@ -1,25 +1,158 @@
-/** Where the API server is and how to prove who we are. `ca`, `cert` and `key` are PEM text. */
-export interface ClusterConfig {
-  /** Base URL without a trailing slash. */
-  readonly server: string;
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+import { type KubeTime, systemTime } from "./ports.ts";
+
+/** Proof of who we are and whom we trust; `ca`, `cert` and `key` are PEM text. */
+export interface Credentials {
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
+  /** Extra request headers: Authorization, Impersonate-User. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Where the API server is. */
+export interface ClusterConfig {
+  /** Base URL without a trailing slash. */
+  readonly server: string;
   readonly serverName?: string;
   readonly insecureSkipVerify?: boolean;
-  /** Namespace of the current context, or of the pod when in a cluster. */
+  /** Namespace of the current context, or of the pod when in a cluster; "default" when neither says. */
   readonly namespace: string;
-  /** Current bearer token; asked before each request, cached by the provider. Absent with client certificates. */
-  token?(): Promise<string | undefined>;
-  /** CA file to read again when it changes; only set in a cluster. */
-  readonly caFile?: string;
+  /** Credentials of this moment. Cached by the provider; `fresh` makes it read its source again (after a 401). */
+  credentials(options?: { fresh?: boolean }): Promise<Credentials>;
+}
+
+export type ClusterConfigResult =
+  | { readonly ok: true; readonly config: ClusterConfig }
+  | { readonly ok: false; readonly code: "noCluster"; readonly message: string };
+
+const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+/** Bound tokens are rotated on disk at 80 % of their hour, so a minute of age is harmless. */
+const TOKEN_MAX_AGE_MS = 60_000;
+
+/**
+ * Finds the API server: the given kubeconfig, else KUBECONFIG, else the pod's service account, else
+ * ~/.kube/config. `context` chooses another context of the kubeconfig.
+ */
+export async function loadClusterConfig(
+  options: { kubeconfigPath?: string; context?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<ClusterConfigResult> {
+  const env = options.env ?? process.env;
+  const named =
+    options.kubeconfigPath ??
+    env.KUBECONFIG?.split(delimiter).find((path) => path !== "" && existsSync(path));
+  if (named !== undefined) return fromKubeconfig(named, options.context);
+  if (env.KUBERNETES_SERVICE_HOST !== undefined && existsSync(join(SERVICE_ACCOUNT, "token")))
+    return {
+      ok: true,
+      config: podConfig(SERVICE_ACCOUNT, env.KUBERNETES_SERVICE_HOST, env.KUBERNETES_SERVICE_PORT),
+    };
+  const own = join(homedir(), ".kube", "config");
+  if (existsSync(own)) return fromKubeconfig(own, options.context);
+  return noCluster("no Kubernetes API server is known: set KUBECONFIG to a kubeconfig file");
+}
+
+function noCluster(message: string): ClusterConfigResult {
+  return { ok: false, code: "noCluster", message };
 }
 
 /**
- * Reads the connection from KUBECONFIG, then from the pod's service account, then from ~/.kube/config.
- * Fails with one sentence when none is there.
+ * The connection of a pod. Reads token and CA from the mounted folder again when they are older than a
+ * minute, since the kubelet rotates them.
  */
-export declare function loadClusterConfig(options?: {
-  kubeconfigPath?: string;
-  context?: string;
-}): { ok: true; config: ClusterConfig } | { ok: false; code: "noCluster"; message: string };
+export function podConfig(
+  folder: string,
+  host: string,
+  port = "443",
+  time: KubeTime = systemTime,
+): ClusterConfig {
+  const bracketed = host.includes(":") ? `[${host}]` : host;
+  let cached: { credentials: Credentials; readAtMs: number } | undefined;
+  const read = (): Credentials => ({
+    ca: readFileSync(join(folder, "ca.crt"), "utf8"),
+    headers: { authorization: `Bearer ${readFileSync(join(folder, "token"), "utf8").trim()}` },
+  });
+  const namespaceFile = join(folder, "namespace");
+  return {
+    server: `https://${bracketed}:${port}`,
+    namespace: existsSync(namespaceFile) ? readFileSync(namespaceFile, "utf8").trim() : "default",
+    credentials(request) {
+      const nowMs = time.monotonicMs();
+      if (cached === undefined || request?.fresh === true || nowMs - cached.readAtMs > TOKEN_MAX_AGE_MS)
+        cached = { credentials: read(), readAtMs: nowMs };
+      return Promise.resolve(cached.credentials);
+    },
+  };
+}
+
+async function fromKubeconfig(path: string, context: string | undefined): Promise<ClusterConfigResult> {
+  // Loaded only here: the package costs some 80 MB of memory, which a pod with a service account saves.
+  const { KubeConfig } = await import("@kubernetes/client-node");
+  const kubeconfig = new KubeConfig();
+  try {
+    kubeconfig.loadFromFile(path);
+  } catch (error) {
+    return noCluster(
+      `the kubeconfig ${path} cannot be read (${(error as Error).message}): check the path and the YAML`,
+    );
+  }
+  if (context !== undefined) kubeconfig.setCurrentContext(context);
+  const cluster = kubeconfig.getCurrentCluster();
+  if (cluster === null)
+    return noCluster(
+      `the kubeconfig ${path} has no cluster for context "${kubeconfig.currentContext}": choose another context`,
+    );
+  if (cluster.proxyUrl)
+    return noCluster(
+      `the kubeconfig ${path} asks for the proxy ${cluster.proxyUrl}, which is not supported: use a direct address`,
+    );
+  return {
+    ok: true,
+    config: {
+      server: cluster.server.replace(/\/+$/, ""),
+      ...(cluster.tlsServerName ? { serverName: cluster.tlsServerName } : {}),
+      insecureSkipVerify: cluster.skipTLSVerify === true,
+      namespace: kubeconfig.getContextObject(kubeconfig.currentContext)?.namespace ?? "default",
+      credentials: kubeconfigCredentials(kubeconfig),
+    },
+  };
+}
+
+interface CredentialSource {
+  applyToHTTPSOptions(options: object): Promise<void>;
+}
+
+/** Asks the kubeconfig's own authenticators (exec plugins, token files, OIDC) at most once a minute. */
+function kubeconfigCredentials(kubeconfig: CredentialSource): ClusterConfig["credentials"] {
+  let cached: { credentials: Credentials; readAtMs: number } | undefined;
+  return async (request) => {
+    const nowMs = systemTime.monotonicMs();
+    if (cached !== undefined && request?.fresh !== true && nowMs - cached.readAtMs < TOKEN_MAX_AGE_MS)
+      return cached.credentials;
+    const options: {
+      ca?: Buffer;
+      cert?: Buffer;
+      key?: Buffer;
+      auth?: string;
+      headers?: Record<string, string>;
+    } = {};
+    await kubeconfig.applyToHTTPSOptions(options);
+    const headers: Record<string, string> = {};
+    for (const [name, value] of Object.entries(options.headers ?? {}))
+      headers[name.toLowerCase()] = String(value);
+    if (options.auth !== undefined)
+      headers.authorization = `Basic ${Buffer.from(options.auth).toString("base64")}`;
+    cached = {
+      readAtMs: nowMs,
+      credentials: {
+        ...(options.ca === undefined ? {} : { ca: options.ca.toString() }),
+        ...(options.cert === undefined ? {} : { cert: options.cert.toString() }),
+        ...(options.key === undefined ? {} : { key: options.key.toString() }),
+        headers,
+      },
+    };
+    return cached.credentials;
+  };
+}

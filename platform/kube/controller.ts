@@ -1,5 +1,6 @@
-import type { KubeLog, KubeMetrics, KubeTime } from "./ports.ts";
-import type { WorkQueue } from "./queue.ts";
+import { randomUUID } from "node:crypto";
+import { type KubeLog, type KubeMetrics, type KubeTime, sleep, systemTime } from "./ports.ts";
+import { createWorkQueue, type WorkQueue } from "./queue.ts";
 
 export interface ReconcileResult {
   /** Run again after this long even if nothing changes. */
@@ -42,4 +43,137 @@ export interface Controller {
   run(signal: AbortSignal): Promise<void>;
 }
 
-export declare function createController(options: ControllerOptions): Controller;
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/** Makes a controller: N workers over one queue. A key that throws is repeated with its own backoff and delays no other. */
+export function createController(options: ControllerOptions): Controller {
+  const { name, log, workers = 4, timeoutMs = 60_000, drainMs = 30_000, time = systemTime } = options;
+  const queue = options.queue ?? createWorkQueue({ name, metrics: options.metrics, time });
+  const metrics = controllerMetrics(options.metrics, name);
+  let active = 0;
+
+  async function reconcileOnce(key: string, stopping: AbortSignal): Promise<void> {
+    const timeout = new AbortController();
+    const cancel = time.setTimer(timeoutMs, () => timeout.abort(new Error("the reconcile took too long")));
+    const reconcileId = randomUUID();
+    const startedMs = time.monotonicMs();
+    metrics.active(++active);
+    try {
+      const signal = AbortSignal.any([timeout.signal, stopping]);
+      const result = (await options.reconcile(key, { signal, reconcileId })) ?? {};
+      settle(key, result);
+    } catch (error) {
+      fail(key, error, reconcileId, timeout.signal.aborted);
+    } finally {
+      cancel();
+      metrics.active(--active);
+      metrics.seconds((time.monotonicMs() - startedMs) / 1000);
+      queue.done(key);
+    }
+  }
+
+  function settle(key: string, result: ReconcileResult): void {
+    if (result.retry === true) {
+      metrics.result("requeue");
+      queue.addRateLimited(key);
+      return;
+    }
+    queue.forget(key);
+    metrics.result(result.requeueAfterMs === undefined ? "success" : "requeue_after");
+    if (result.requeueAfterMs !== undefined) queue.addAfter(key, result.requeueAfterMs);
+  }
+
+  function fail(key: string, error: unknown, reconcileId: string, timedOut: boolean): void {
+    const said = error instanceof Error ? error.message : String(error);
+    metrics.result("error");
+    metrics.error(error instanceof TerminalError, timedOut);
+    if (error instanceof TerminalError) {
+      log.error({ controller: name, key, reconcileId, error: said }, "a reconcile failed for good");
+      queue.forget(key);
+      return;
+    }
+    const delayMs = queue.addRateLimited(key);
+    const stack = error instanceof Error ? error.stack : undefined;
+    log.error(
+      { controller: name, key, reconcileId, error: said, stack, delayMs },
+      "a reconcile failed; it is repeated",
+    );
+  }
+
+  async function work(taking: AbortSignal, stopping: AbortSignal): Promise<void> {
+    for (;;) {
+      const key = await queue.take(taking);
+      if (key === undefined) return;
+      await reconcileOnce(key, stopping);
+    }
+  }
+
+  return {
+    queue,
+    enqueue: (key) => queue.add(key),
+    async run(signal) {
+      const stopping = new AbortController();
+      metrics.workers(workers);
+      const running = Promise.all(Array.from({ length: workers }, () => work(signal, stopping.signal)));
+      const drained = new AbortController();
+      const deadline = (async () => {
+        await new Promise<void>((resolve) => {
+          if (signal.aborted) resolve();
+          else signal.addEventListener("abort", () => resolve(), { once: true });
+        });
+        await sleep(time, drainMs, drained.signal);
+        stopping.abort(new Error("the controller is stopping"));
+      })();
+      await running;
+      drained.abort();
+      await deadline;
+    },
+  };
+}
+
+function controllerMetrics(metrics: KubeMetrics, controller: string) {
+  const total = "Total number of reconciliations per controller";
+  const results = metrics.counter("controller_runtime_reconcile_total", total, ["controller", "result"]);
+  const errors = metrics.counter(
+    "controller_runtime_reconcile_errors_total",
+    "Total number of reconciliation errors per controller",
+    ["controller"],
+  );
+  const terminal = metrics.counter(
+    "controller_runtime_terminal_reconcile_errors_total",
+    "Total number of terminal reconciliation errors per controller",
+    ["controller"],
+  );
+  const timeouts = metrics.counter(
+    "controller_runtime_reconcile_timeouts_total",
+    "Total number of reconciliation timeouts per controller",
+    ["controller"],
+  );
+  const seconds = metrics.histogram(
+    "controller_runtime_reconcile_time_seconds",
+    "Length of time per reconciliation per controller",
+    SECONDS,
+    ["controller"],
+  );
+  const workers = metrics.gauge(
+    "controller_runtime_max_concurrent_reconciles",
+    "Maximum number of concurrent reconciles per controller",
+    ["controller"],
+  );
+  const active = metrics.gauge(
+    "controller_runtime_active_workers",
+    "Number of currently used workers per controller",
+    ["controller"],
+  );
+  return {
+    result: (result: string) => results.inc({ controller, result }),
+    error(isTerminal: boolean, timedOut: boolean) {
+      errors.inc({ controller });
+      if (isTerminal) terminal.inc({ controller });
+      if (timedOut) timeouts.inc({ controller });
+    },
+    seconds: (value: number) => seconds.observe({ controller }, value),
+    workers: (value: number) => workers.set({ controller }, value),
+    active: (value: number) => active.set({ controller }, value),
+  };
+}

@@ -1,4 +1,4 @@
-import type { KubeMetrics, KubeTime } from "./ports.ts";
+import { type CancelTimer, type KubeMetrics, type KubeTime, systemTime } from "./ports.ts";
 
 /**
  * A set of keys waiting for work. A key added while it is worked on is handed out again afterwards; no two
@@ -40,4 +40,149 @@ export interface WorkQueueOptions {
   readonly maxKeys?: number;
 }
 
-export declare function createWorkQueue(options: WorkQueueOptions): WorkQueue;
+/** Seconds; the buckets of client-go's workqueue metrics. */
+const BUCKETS = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10];
+
+/** Makes an empty queue. Metrics have client-go's names, so that its dashboards fit. */
+export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
+  const { name, time = systemTime, backoffMinMs = 5, backoffMaxMs = 1_000_000, maxKeys = 100_000 } = options;
+  const metrics = queueMetrics(options.metrics, name);
+  const ready: string[] = [];
+  /** Keys that wait in `ready`, or that will go there when their worker is done. */
+  const dirty = new Map<string, number>();
+  const processing = new Map<string, number>();
+  const timers = new Map<string, { dueMs: number; cancel: CancelTimer }>();
+  const failures = new Map<string, number>();
+  const takers = new Set<() => void>();
+  let isShutDown = false;
+
+  function makeRoom(key: string): void {
+    if (dirty.has(key) || processing.has(key) || timers.has(key)) return;
+    if (dirty.size + processing.size + timers.size >= maxKeys)
+      throw new Error(`queue ${name} is full: ${maxKeys} keys are known`);
+  }
+
+  function wakeOne(): void {
+    const [first] = takers;
+    if (first === undefined) return;
+    takers.delete(first);
+    first();
+  }
+
+  function add(key: string): void {
+    if (isShutDown || dirty.has(key)) return;
+    makeRoom(key);
+    metrics.adds();
+    dirty.set(key, time.monotonicMs());
+    if (processing.has(key)) return;
+    ready.push(key);
+    metrics.depth(ready.length);
+    wakeOne();
+  }
+
+  function addAfter(key: string, delayMs: number): void {
+    if (isShutDown) return;
+    if (delayMs <= 0) {
+      add(key);
+      return;
+    }
+    const dueMs = time.monotonicMs() + delayMs;
+    const waiting = timers.get(key);
+    if (waiting !== undefined && waiting.dueMs <= dueMs) return;
+    makeRoom(key);
+    waiting?.cancel();
+    const cancel = time.setTimer(delayMs, () => {
+      timers.delete(key);
+      add(key);
+    });
+    timers.set(key, { dueMs, cancel });
+  }
+
+  function next(): string | undefined {
+    const key = ready.shift();
+    if (key === undefined) return undefined;
+    const nowMs = time.monotonicMs();
+    metrics.waited((nowMs - (dirty.get(key) ?? nowMs)) / 1000);
+    metrics.depth(ready.length);
+    dirty.delete(key);
+    processing.set(key, nowMs);
+    return key;
+  }
+
+  return {
+    add,
+    addAfter,
+    addRateLimited(key) {
+      const count = failures.get(key) ?? 0;
+      failures.set(key, count + 1);
+      metrics.retries();
+      const delayMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(count, 40));
+      addAfter(key, delayMs);
+      return delayMs;
+    },
+    forget: (key) => void failures.delete(key),
+    retries: (key) => failures.get(key) ?? 0,
+    async take(signal) {
+      for (;;) {
+        if (signal?.aborted) return undefined;
+        const key = next();
+        if (key !== undefined) return key;
+        if (isShutDown) return undefined;
+        await new Promise<void>((resolve) => {
+          const wake = () => {
+            takers.delete(wake);
+            signal?.removeEventListener("abort", wake);
+            resolve();
+          };
+          takers.add(wake);
+          signal?.addEventListener("abort", wake, { once: true });
+        });
+      }
+    },
+    done(key) {
+      const startedMs = processing.get(key);
+      if (startedMs === undefined) throw new Error(`queue ${name}: ${key} is done but was not taken`);
+      processing.delete(key);
+      metrics.worked((time.monotonicMs() - startedMs) / 1000);
+      if (!dirty.has(key)) return;
+      ready.push(key);
+      metrics.depth(ready.length);
+      wakeOne();
+    },
+    get length() {
+      return ready.length;
+    },
+    get delayed() {
+      return timers.size;
+    },
+    get processing() {
+      return processing.size;
+    },
+    shutDown() {
+      isShutDown = true;
+      for (const { cancel } of timers.values()) cancel();
+      timers.clear();
+      for (const wake of [...takers]) wake();
+    },
+  };
+}
+
+function queueMetrics(metrics: KubeMetrics, name: string) {
+  const labels = { name };
+  const adds = metrics.counter("workqueue_adds_total", "Total number of adds handled by workqueue", ["name"]);
+  const retries = metrics.counter("workqueue_retries_total", "Total number of retries handled by workqueue", [
+    "name",
+  ]);
+  const depth = metrics.gauge("workqueue_depth", "Current depth of workqueue", ["name"]);
+  const queued = "How long in seconds an item stays in workqueue before being requested";
+  const waited = metrics.histogram("workqueue_queue_duration_seconds", queued, BUCKETS, ["name"]);
+  const work = "How long in seconds processing an item from workqueue takes";
+  const worked = metrics.histogram("workqueue_work_duration_seconds", work, BUCKETS, ["name"]);
+  return {
+    adds: () => adds.inc(labels),
+    retries: () => retries.inc(labels),
+    depth: (value: number) => depth.set(labels, value),
+    waited: (seconds: number) => waited.observe(labels, seconds),
+    worked: (seconds: number) => worked.observe(labels, seconds),
+  };
+}
