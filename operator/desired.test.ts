@@ -202,6 +202,14 @@ describe("a ready center", () => {
     expect([...world.objects.keys()].filter((key) => key.startsWith("Job/"))).toHaveLength(1);
   });
 
+  it("is not rolled out while a pod of the last release still runs", () => {
+    const world = provisionedWorld(center());
+    const cell = world.get("Deployment", "cell");
+    world.objects.set("Deployment/cell", { ...cell, status: { ...(cell.status as object), replicas: 2 } });
+    world.settle();
+    expect(verdict(world, "ServicesReady")).toBe("False RollingOut");
+  });
+
   it("changes topology without a gap: what served goes when its successors stand", () => {
     const world = provisionedWorld(center({ topology: "Separate" }));
     world.fc = { ...world.fc, spec: { ...world.fc.spec, topology: "Compact" } };
@@ -300,6 +308,9 @@ describe("modes", () => {
     ]);
 
     world.fc = { ...world.fc, spec: { ...world.fc.spec, mode: "Active" } };
+    const issuing = world.pass();
+    expect(issuing.status.epoch).toBeGreaterThan(fencedEpoch);
+    expect(identities(issuing.objects).filter((one) => /^(Job|Deployment)/.test(one))).toEqual([]);
     world.settle();
     const last = world.fc.status?.epoch ?? 0;
     expect(last).toBeGreaterThan(fencedEpoch);
@@ -363,6 +374,15 @@ describe("a namespace", () => {
     kind: "Namespace",
     metadata: { name: "cell-seoul-mapo", uid: "theirs" },
   };
+
+  it("with a center's label but not our own is somebody else's", () => {
+    const world = createWorld(center());
+    const labels = { "cells.fulfillment.io/center": "seoul-mapo", "app.kubernetes.io/managed-by": "helm" };
+    world.namespace = { ...foreign, metadata: { ...foreign.metadata, labels } };
+    world.settle();
+    expect(verdict(world, "Stalled")).toBe("True NamespaceTaken");
+    expect(findCondition(world.fc.status?.conditions, "Stalled")?.message).toContain("somebody else");
+  });
 
   it("that somebody else made is not touched", () => {
     const world = createWorld(center());
