@@ -8,7 +8,7 @@ export interface Tx {
   query<R = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<R[]>;
 }
 
-/** A pool of one role in one database. `query` commits by itself. */
+/** A pool of one role in one database. `query` commits by itself and is repeated after a conflict, as transactions are. */
 export interface Sql extends Tx {
   /**
    * Runs `fn` in a SERIALIZABLE transaction. On a serialization failure or a deadlock everything since BEGIN
@@ -122,8 +122,9 @@ export function createSql(options: SqlOptions): Sql {
 
   function withEpoch(epoch: number | undefined): Sql {
     return {
-      query: async <R>(text: string, values: readonly unknown[] = []) =>
-        (await pool.query(text, [...values])).rows as R[],
+      // A statement by itself is a transaction too, and a database that is SERIALIZABLE by default ends it like any other.
+      query: <R>(text: string, values: readonly unknown[] = []) =>
+        repeated(async () => (await pool.query(text, [...values])).rows as R[], DEFAULT_ATTEMPTS),
       transaction: (fn, transactionOptions = {}) => transaction(fn, epoch, transactionOptions),
       withEpoch,
       close: () => pool.end(),
@@ -136,9 +137,18 @@ export function createSql(options: SqlOptions): Sql {
     { epoch = ownEpoch ?? null, attempts = DEFAULT_ATTEMPTS }: TransactionOptions,
   ): Promise<T> {
     const startedAtMs = performance.now();
+    try {
+      return await repeated(() => once(pool, fn, epoch), attempts);
+    } finally {
+      seconds.observe({}, (performance.now() - startedAtMs) / 1000);
+    }
+  }
+
+  /** Runs it until it has met nobody. */
+  async function repeated<T>(run: () => Promise<T>, attempts: number): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await once(pool, fn, epoch);
+        return await run();
       } catch (error) {
         if (!isRetryable(error)) throw error;
         retries.inc({ code: sqlState(error) ?? "other" });
@@ -146,8 +156,6 @@ export function createSql(options: SqlOptions): Sql {
           throw new Contended(`a transaction met others ${attempts} times`, { cause: error });
         const ceilingMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** attempt);
         await new Promise((resolve) => setTimeout(resolve, random() * ceilingMs));
-      } finally {
-        seconds.observe({}, (performance.now() - startedAtMs) / 1000);
       }
     }
   }
