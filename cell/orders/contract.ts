@@ -22,19 +22,22 @@ export const pricesBody = z.object({
 export type PricesBody = z.infer<typeof pricesBody>;
 export const pricesAnswer = z.object({ accepted: z.int() });
 
+/** Personal: stored encrypted, and in no event, log or stored answer. */
+export const contactSchema = z.object({
+  name: z.string().min(1).max(200),
+  phone: z.string().min(3).max(40),
+  address: z.string().min(1).max(500),
+});
+
 /** `POST /v1/orders`. `expectedPrice` is for one unit; a different one in force answers 409 price-changed. */
 export const placeBody = z.object({
   deliverTo: coordinatesSchema,
-  contact: z.object({
-    name: z.string().min(1).max(200),
-    phone: z.string().min(3).max(40),
-    address: z.string().min(1).max(500),
-  }),
+  contact: contactSchema,
   lines: z
     .array(z.object({ sku: skuSchema, quantity: quantitySchema, expectedPrice: moneySchema.optional() }))
     .min(1)
     .max(MAX_LINES),
-  payment: z.object({ method: z.string().regex(/^tok_[\w-]{1,100}$/, "a payment token such as tok_visa") }),
+  payment: z.object({ method: z.string().regex(/^tok_[\w-]{1,64}$/, "a payment token such as tok_visa") }),
   delivery: z.object({ method: z.literal("courier") }).optional(),
 });
 export type PlaceBody = z.infer<typeof placeBody>;

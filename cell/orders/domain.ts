@@ -93,6 +93,11 @@ export const TERMINAL: ReadonlySet<OrderState> = new Set(
   STATES.filter((state) => Object.keys(TRANSITIONS[state]).length === 0),
 );
 
+/** True while the floor has yet to deal with the order: what the queue's length is made of. */
+export function isWaiting(state: OrderState): boolean {
+  return PROGRESS[state] <= PROGRESS.picking;
+}
+
 /** How far along the good path a state is. */
 const PROGRESS: Readonly<Record<OrderState, number>> = {
   created: 0,

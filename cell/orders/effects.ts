@@ -34,13 +34,12 @@ const RETRY_SECONDS_MAX = 60;
 
 /** Carries out what is due, each under a key that never changes. What fails is repeated with backoff for as long as it takes. */
 export async function runEffects(deps: EffectDeps): Promise<number> {
-  // Claiming moves `next_at`, so that two replicas do not both work on one effect; a repetition would do no harm.
-  const due = await deps.sql.transaction((tx) =>
-    tx.query<{ order_id: string; kind: Effect; attempts: number }>(
-      `UPDATE orders.effect SET attempts = attempts + 1, next_at = now() + INTERVAL '15 seconds'
-       WHERE (order_id, kind) IN (SELECT order_id, kind FROM orders.effect WHERE NOT done AND next_at <= now()
-         ORDER BY next_at LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) RETURNING order_id, kind, attempts`,
-    ),
+  // Claiming moves `next_at`, so that two replicas do not both work on one effect; a repetition would do no harm, which is why
+  // this is one statement by itself and conflicts with no order.
+  const due = await deps.sql.query<{ order_id: string; kind: Effect; attempts: number }>(
+    `UPDATE orders.effect SET attempts = attempts + 1, next_at = now() + INTERVAL '15 seconds'
+     WHERE (order_id, kind) IN (SELECT order_id, kind FROM orders.effect WHERE NOT done AND next_at <= now()
+       ORDER BY next_at LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) RETURNING order_id, kind, attempts`,
   );
   await Promise.all(due.map((effect) => runOne(deps, effect)));
   return due.length;

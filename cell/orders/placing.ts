@@ -3,14 +3,14 @@ import type { Answer, ServiceClient } from "../../platform/fetch.ts";
 import type { Logger } from "../../platform/log.ts";
 import type { Money } from "../../platform/money.ts";
 import { appendEvent } from "../../platform/outbox.ts";
-import { type Failure, fail } from "../../platform/problem.ts";
+import { type Failure, fail, PROBLEMS } from "../../platform/problem.ts";
 import { createSagaRunner, type Later, later, type SagaRunner, step } from "../../platform/saga.ts";
 import type { Sql } from "../../platform/sql.ts";
 import { allocationAnswer } from "../inventory/contract.ts";
 import { orderConfirmed } from "./contract.ts";
 import type { OrderEvent } from "./domain.ts";
 import { holdIdOf, intentIdOf } from "./effects.ts";
-import { findOrder, savePaymentStatus } from "./store.ts";
+import { findOrder, releaseKey, savePaymentStatus } from "./store.ts";
 import { transition } from "./transitions.ts";
 
 /** What the saga carries from step to step; no personal data. */
@@ -19,6 +19,7 @@ export interface Placing {
   readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
   readonly total: Money;
   readonly method: string;
+  readonly isAuthorised?: boolean;
   readonly allocated?: z.infer<typeof allocationAnswer>["lines"];
 }
 
@@ -133,8 +134,7 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
           "processor-unavailable",
           "The payment cannot be authorised now; try again.",
         );
-      await sql.transaction((tx) => savePaymentStatus(tx, state.orderId, "authorised"));
-      return state;
+      return { ...state, isAuthorised: true };
     },
     async undo(state) {
       const path = `/internal/intents/${intentIdOf(state.orderId)}/void`;
@@ -191,8 +191,10 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
         { orderId, event: "confirm", eventId: `${orderId}:confirm`, actor: "orders" },
         { park: false, log },
       );
-      const order = moved.order ?? (await findOrder(tx, orderId));
-      if (!order) throw new Error(`order ${orderId} is gone before it was confirmed`);
+      const { order } = moved;
+      if (!order || moved.outcome !== "applied")
+        throw new Error(`order ${orderId} cannot be confirmed: ${moved.outcome}`);
+      await savePaymentStatus(tx, orderId, "authorised");
       await appendEvent(tx, "orders", {
         type: orderConfirmed.type,
         subject: orderId,
@@ -207,7 +209,7 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
         }),
       });
     },
-    async abandon(tx, orderId, _state, failure) {
+    async abandon(tx, orderId, state, failure) {
       const order = await findOrder(tx, orderId);
       const event = eventOfFailure(failure, order?.state ?? "created");
       await transition(
@@ -216,7 +218,9 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
         { park: false, log },
       );
       if (failure.code === "payment-declined") await savePaymentStatus(tx, orderId, "declined");
-      else if (order?.paymentStatus === "authorised") await savePaymentStatus(tx, orderId, "voided");
+      else if (state.isAuthorised) await savePaymentStatus(tx, orderId, "voided");
+      // What failed on our side may work a moment later: the key must not be stuck with this answer.
+      if (PROBLEMS[failure.code].status >= 500) await releaseKey(tx, orderId);
     },
   });
 }

@@ -3,6 +3,7 @@ import { fail, isFailure } from "../../platform/problem.ts";
 import type { Sql } from "../../platform/sql.ts";
 import {
   cancelBody,
+  contactSchema,
   logAnswer,
   orderAnswer,
   ordersAnswer,
@@ -84,6 +85,17 @@ export function createRoutes(deps: { service: OrdersService; sql: Sql; summary: 
       async handler(request) {
         const found = await service.log(request.params.orderId ?? "", viewerOf(request));
         return found.ok ? ok({ log: found.log }) : found;
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/v1/orders/:orderId/contact",
+      summary: "Whom and where to deliver to; for its owner and for staff.",
+      access: { roles: ["customer"] },
+      responses: { 200: contactSchema },
+      async handler(request) {
+        const found = await service.contact(request.params.orderId ?? "", viewerOf(request));
+        return found.ok ? ok(found.contact) : found;
       },
     }),
     defineRoute({

@@ -1,10 +1,11 @@
+import { createHash } from "node:crypto";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/log.ts";
 import { type Failure, fail } from "../../platform/problem.ts";
 import type { SagaOutcome, SagaRunner } from "../../platform/saga.ts";
 import type { Sql } from "../../platform/sql.ts";
 import type { Signer } from "../../platform/trust.ts";
-import type { Contacts } from "./contacts.ts";
+import type { Contact, Contacts } from "./contacts.ts";
 import type { OrderAnswer, PlaceBody } from "./contract.ts";
 import { type OrderEvent, publicStatus } from "./domain.ts";
 import type { Placing } from "./placing.ts";
@@ -57,6 +58,7 @@ export interface OrdersService {
     page: { cursor?: string | undefined; status?: string | undefined; limit: number },
   ): Promise<{ orders: OrderAnswer[]; nextCursor?: string }>;
   cancel(id: string, viewer: Viewer, eventId: string): Promise<Found<{ order: OrderAnswer }>>;
+  contact(id: string, viewer: Viewer): Promise<Found<{ contact: Contact }>>;
   ownerOf(id: string): Promise<string | undefined>;
 }
 
@@ -75,28 +77,31 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
     return { ...failure, headers: { ...failure.headers, "x-cells-refusal": proof } };
   }
 
-  async function create(sub: string, key: string, body: PlaceBody): Promise<Order | Failure> {
+  /** Undefined when a twin with the same key came first by a moment. */
+  async function create(
+    sub: string,
+    key: string,
+    body: PlaceBody,
+    bodyHash: string,
+  ): Promise<Order | Failure | undefined> {
     const id = deps.newOrderId();
     return sql.transaction(async (tx) => {
-      const existing = await findByKey(tx, sub, key);
-      if (existing) return existing;
       const priced = await priceLines(tx, body.lines, deps.currency);
       if (!priced.ok) return priced;
-      const order = {
+      const made = await insertOrder(tx, {
         id,
         sub,
+        bodyHash,
         idempotencyKey: key,
         state: "created",
         version: 1,
-        paymentStatus: "none",
         paymentMethod: body.payment.method,
         lines: priced.lines,
-        shortLines: [],
         total: priced.total,
         deliverTo: body.deliverTo,
         promiseMinutes: deps.promiseMinutes,
-      } as const;
-      await insertOrder(tx, order);
+      });
+      if (!made) return undefined;
       const entry = {
         version: 1,
         event: "create",
@@ -109,10 +114,27 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
       await deps.contacts.save(tx, id, body.contact);
       const lines = priced.lines.map(({ sku, quantity }) => ({ sku, quantity }));
       await saga.start(tx, id, { orderId: id, lines, total: priced.total, method: body.payment.method });
-      const made = await findOrder(tx, id);
-      if (!made) throw new Error("an order was not there right after it was written");
       return made;
     });
+  }
+
+  /** The order under this key: the one that is there, or a new one. */
+  async function findOrCreate(sub: string, key: string, body: PlaceBody): Promise<Order | Failure> {
+    const bodyHash = createHash("sha256").update(JSON.stringify(body)).digest("hex");
+    let order: Order | Failure | undefined = await findByKey(sql, sub, key);
+    if (!order) {
+      if (!deps.admit())
+        return fail("not-accepting", "This center takes no more orders for the moment.", undefined, 5);
+      order = (await create(sub, key, body, bodyHash)) ?? (await findByKey(sql, sub, key));
+    }
+    if (!order)
+      return fail("request-in-progress", "The same request is still running; repeat it to get its answer.");
+    if (!("ok" in order) && order.bodyHash !== bodyHash)
+      return fail(
+        "idempotency-key-reused",
+        "This Idempotency-Key was used with another body; use a new key.",
+      );
+    return order;
   }
 
   async function waitFor(id: string, deadlineMs: number): Promise<SagaOutcome<Placing>> {
@@ -132,12 +154,9 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
 
   return {
     async place(sub, key, body, deadlineMs) {
-      if (!deps.admit()) {
-        const full = fail("not-accepting", "This center takes no more orders for the moment.", undefined, 5);
-        return (await findByKey(sql, sub, key)) ? full : refuse(full, key);
-      }
-      const made = await create(sub, key, body);
-      if ("ok" in made) return made.code === "price-changed" ? refuse(made, key) : made;
+      const made = await findOrCreate(sub, key, body);
+      if ("ok" in made)
+        return made.code === "price-changed" || made.code === "not-accepting" ? refuse(made, key) : made;
       const outcome = await waitFor(made.id, deadlineMs);
       if (outcome.status === "pending")
         return fail(
@@ -188,6 +207,10 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
       if (moved.outcome === "applied" || state === "cancelled" || state === "cancelling")
         return { ok: true, order: toAnswer(moved.order, center) };
       return fail("conflict", `An order that is ${state} can no longer be cancelled.`, { state });
+    },
+    async contact(id, viewer) {
+      const contact = (await visible(id, viewer)) && (await deps.contacts.read(sql, id));
+      return contact ? { ok: true, contact } : UNKNOWN_ORDER;
     },
     async ownerOf(id) {
       return (await findOrder(sql, id))?.sub;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BuiltSlice, SliceContext, SliceDefinition } from "../../platform/slice.ts";
 import type { Worker } from "../../platform/workers.ts";
@@ -77,7 +77,8 @@ function build(context: SliceContext): BuiltSlice {
   };
 }
 
-/** The cell's private key is the one secret that every replica has and nobody else: contacts' keys are wrapped under it. */
+/** Contacts' keys are wrapped under a secret that every replica has and nobody else: one of its own, or else the cell's key. */
 function contactSecret(trustDir: string): string {
-  return readFileSync(join(trustDir, "cell-key.jwk"), "utf8");
+  const own = join(trustDir, "contact-key");
+  return readFileSync(existsSync(own) ? own : join(trustDir, "cell-key.jwk"), "utf8");
 }

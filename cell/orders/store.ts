@@ -1,12 +1,14 @@
 import type { Money } from "../../platform/money.ts";
 import type { Tx } from "../../platform/sql.ts";
-import type { OrderState, PaymentStatus, PricedLine, ShortLine } from "./domain.ts";
+import { isWaiting, type OrderState, type PaymentStatus, type PricedLine, type ShortLine } from "./domain.ts";
 
 /** One order as it is stored. */
 export interface Order {
   readonly id: string;
   readonly sub: string;
   readonly idempotencyKey: string;
+  /** Of the request that made it: the same key with another body is a mistake of the client's. */
+  readonly bodyHash: string;
   readonly state: OrderState;
   readonly version: number;
   readonly paymentStatus: PaymentStatus;
@@ -23,6 +25,7 @@ interface OrderRow {
   id: string;
   sub: string;
   idempotency_key: string;
+  body_hash: string;
   state: OrderState;
   version: number;
   payment_status: PaymentStatus;
@@ -37,7 +40,7 @@ interface OrderRow {
   created_at: Date;
 }
 
-const COLUMNS = `id, sub, idempotency_key, state, version, payment_status, payment_method, lines, short_lines,
+const COLUMNS = `id, sub, idempotency_key, body_hash, state, version, payment_status, payment_method, lines, short_lines,
   total_minor, currency, latitude, longitude, promised_at, created_at`;
 
 function toOrder(row: OrderRow): Order {
@@ -45,6 +48,7 @@ function toOrder(row: OrderRow): Order {
     id: row.id,
     sub: row.sub,
     idempotencyKey: row.idempotency_key,
+    bodyHash: row.body_hash,
     state: row.state,
     version: row.version,
     paymentStatus: row.payment_status,
@@ -58,20 +62,26 @@ function toOrder(row: OrderRow): Order {
   };
 }
 
-/** Writes a new order in `created`. False when this user's key has one already. */
+/**
+ * Writes a new order in `created`. Undefined when this user's key has one already: nothing was looked up before, because a search
+ * for what is not there makes strangers conflict at SERIALIZABLE.
+ */
 export async function insertOrder(
   tx: Tx,
-  order: Omit<Order, "createdAt" | "promisedAt"> & { promiseMinutes: number },
-): Promise<boolean> {
-  const rows = await tx.query(
-    `INSERT INTO orders.orders (id, sub, idempotency_key, state, version, payment_method, lines, total_minor, currency,
-       latitude, longitude, promised_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + $12::INT8 * INTERVAL '1 minute')
-     ON CONFLICT (sub, idempotency_key) DO NOTHING RETURNING id`,
+  order: Omit<Order, "createdAt" | "promisedAt" | "paymentStatus" | "shortLines"> & {
+    promiseMinutes: number;
+  },
+): Promise<Order | undefined> {
+  const rows = await tx.query<OrderRow>(
+    `INSERT INTO orders.orders (id, sub, idempotency_key, body_hash, state, version, payment_method, lines, total_minor,
+       currency, latitude, longitude, promised_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + $13::INT8 * INTERVAL '1 minute')
+     ON CONFLICT (sub, idempotency_key) DO NOTHING RETURNING ${COLUMNS}`,
     [
       order.id,
       order.sub,
       order.idempotencyKey,
+      order.bodyHash,
       order.state,
       order.version,
       order.paymentMethod,
@@ -83,7 +93,17 @@ export async function insertOrder(
       order.promiseMinutes,
     ],
   );
-  return rows.length === 1;
+  await tx.query("INSERT INTO orders.waiting (order_id) VALUES ($1) ON CONFLICT (order_id) DO NOTHING", [
+    order.id,
+  ]);
+  return rows[0] && toOrder(rows[0]);
+}
+
+/** Lets a key go whose order came to nothing for reasons of ours, so that the customer's next try is a new order. */
+export async function releaseKey(tx: Tx, id: string): Promise<void> {
+  await tx.query("UPDATE orders.orders SET idempotency_key = idempotency_key || '#' || id WHERE id = $1", [
+    id,
+  ]);
 }
 
 export async function findOrder(tx: Tx, id: string): Promise<Order | undefined> {
@@ -135,6 +155,16 @@ export async function saveState(tx: Tx, id: string, state: OrderState, version: 
     state,
     version,
   ]);
+  if (!isWaiting(state)) await tx.query("DELETE FROM orders.waiting WHERE order_id = $1", [id]);
+}
+
+/** How many orders the floor has yet to deal with, at most `limit`. */
+export async function countWaiting(tx: Tx, limit: number): Promise<number> {
+  const [row] = await tx.query<{ open: number }>(
+    "SELECT count(*)::INT8 AS open FROM (SELECT 1 FROM orders.waiting LIMIT $1) AS o",
+    [limit],
+  );
+  return row?.open ?? 0;
 }
 
 export async function savePaymentStatus(tx: Tx, id: string, status: PaymentStatus): Promise<void> {
@@ -161,18 +191,19 @@ export interface LogEntry {
   readonly at: string;
 }
 
-/** Appends to the immutable log; the slice's role may not change or delete its rows. */
+/** Appends to the immutable log, whose rows nobody changes or deletes. False when this event is in it with this outcome. */
 export async function appendLog(
   tx: Tx,
   orderId: string,
   eventId: string,
   entry: Omit<LogEntry, "at">,
-): Promise<void> {
-  await tx.query(
+): Promise<boolean> {
+  const rows = await tx.query(
     `INSERT INTO orders.state_log (order_id, event_id, version, event, from_state, to_state, outcome, actor)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (order_id, event_id, outcome) DO NOTHING`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (order_id, event_id, outcome) DO NOTHING RETURNING version`,
     [orderId, eventId, entry.version, entry.event, entry.from, entry.to, entry.outcome, entry.actor],
   );
+  return rows.length === 1;
 }
 
 /** True when this event has moved the order before. */

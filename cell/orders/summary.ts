@@ -4,6 +4,7 @@ import type { ServiceClient } from "../../platform/fetch.ts";
 import type { Sql } from "../../platform/sql.ts";
 import { sellableAnswer } from "../inventory/contract.ts";
 import type { Summary } from "./contract.ts";
+import { countWaiting } from "./store.ts";
 
 export interface SummarySource {
   /** At most a second old; throws when the database cannot be read, which is what a probe wants to know. */
@@ -31,14 +32,10 @@ export function createSummary(deps: SummaryDeps): SummarySource {
   let madeAtMs = Number.NEGATIVE_INFINITY;
 
   async function make(): Promise<{ body: Summary; etag: string }> {
-    const [rows, sellable] = await Promise.all([
-      sql.query<{ open: number }>(
-        `SELECT count(*)::INT8 AS open FROM (SELECT 1 FROM orders.orders
-           WHERE state IN ('created', 'reserved', 'confirmed', 'picking', 'substitution_pending') LIMIT ${MAX_COUNTED}) AS o`,
-      ),
+    const [openOrders, sellable] = await Promise.all([
+      countWaiting(sql, MAX_COUNTED),
       inventory.call({ method: "GET", path: "/internal/sellable", response: sellableAnswer }),
     ]);
-    const openOrders = rows[0]?.open ?? 0;
     const body: Summary = {
       center,
       epoch,

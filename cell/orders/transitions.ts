@@ -46,9 +46,9 @@ export async function transition(
 ): Promise<{ outcome: TransitionOutcome; order?: Order }> {
   const order = await lockOrder(tx, request.orderId);
   if (!order) return { outcome: "unknown-order" };
-  if (await wasApplied(tx, request.orderId, request.eventId)) return { outcome: "applied", order };
   const decision = decide(order.state, request.event);
   if (decision.outcome !== "applied") {
+    if (await wasApplied(tx, request.orderId, request.eventId)) return { outcome: "applied", order };
     await appendLog(tx, order.id, request.eventId, {
       version: order.version,
       event: request.event,
@@ -70,17 +70,12 @@ export async function transition(
 
 async function apply(tx: Tx, order: Order, request: Transition, to: OrderState): Promise<Order> {
   const version = order.version + 1;
+  const { event, eventId, actor } = request;
+  const entry = { version, event, from: order.state, to, outcome: "applied", actor } as const;
+  // The same event again, in a state that would take it a second time.
+  if (!(await appendLog(tx, order.id, eventId, entry))) return order;
   await saveState(tx, order.id, to, version);
   if (request.short) await saveShortLines(tx, order.id, request.short);
-  const { event, eventId, actor } = request;
-  await appendLog(tx, order.id, eventId, {
-    version,
-    event,
-    from: order.state,
-    to,
-    outcome: "applied",
-    actor,
-  });
   await addEffects(tx, order.id, effectsOf(order.state, to));
   const type = ANNOUNCED[to];
   if (type !== undefined)
