@@ -12,16 +12,27 @@ import { createOrdersService } from "./service.ts";
 import { createSummary } from "./summary.ts";
 import { dropOverdue } from "./transitions.ts";
 
+/** What a test may hang into the slice. */
+export interface OrdersHooks {
+  /** Called after each durable step of placing an order. */
+  afterStep?(orderId: string, moment: string): void;
+}
+
 /** The order and its state: the only writer of both. */
-export const ordersSlice: SliceDefinition = { name: "orders", build };
+export const ordersSlice: SliceDefinition = createOrdersSlice({});
+
+/** The same slice with hooks. */
+export function createOrdersSlice(hooks: OrdersHooks): SliceDefinition {
+  return { name: "orders", build: (context) => build(context, hooks) };
+}
 
 const SAGAS_PER_ROUND = 20;
 const OVERDUE_PER_ROUND = 100;
 
-function build(context: SliceContext): BuiltSlice {
+function build(context: SliceContext, hooks: OrdersHooks): BuiltSlice {
   const { center, sql, clients, env, clock, log, signer, epoch, holder } = context;
   const { inventory, payments } = clients;
-  const saga = createPlacing({ sql, inventory, payments, holder, log });
+  const saga = createPlacing({ sql, inventory, payments, holder, log, ...hooks });
   const admission = createAdmission(env.MAX_ORDERS_PER_MINUTE, clock);
   const service = createOrdersService({
     center,
