@@ -183,11 +183,20 @@ describe("a lost hold store", () => {
     });
     expect(await center.stock(sku)).toMatchObject({ reserved: 7, available: 3 });
     await redis.start();
-    await eventually(async () => {
-      const rows = await center.cell.sql.query("SELECT hold_id FROM inventory.hold");
-      const probe = await center.hold(fresh("hold"), [{ sku, quantity: 1 }], { ttlSeconds: 1 });
-      return rows.length === 0 && probe.ok && !probe.body.generation.startsWith("sql");
-    });
+    // From the first moment on: whoever decides, the units that were held in SQL are not given away.
+    const meanwhile = new Set<string>();
+    await eventually(
+      async () => {
+        const greedy = await center.hold(fresh("hold"), [{ sku, quantity: 4 }]);
+        meanwhile.add(greedy.ok ? `held in ${greedy.body.generation}` : greedy.code);
+        const rows = await center.cell.sql.query("SELECT hold_id FROM inventory.hold");
+        const probe = await center.hold(fresh("hold"), [{ sku, quantity: 1 }], { ttlSeconds: 1 });
+        return rows.length === 0 && probe.ok && !probe.body.generation.startsWith("sql");
+      },
+      30_000,
+      5,
+    );
+    expect([...meanwhile]).toEqual(["out-of-stock"]);
     await eventually(async () => (await center.stock(sku)).reserved === 7);
     expectOk(await center.allocate(id, [{ sku, quantity: 7 }]));
     await eventually(async () => (await center.stock(sku)).reserved === 0);
