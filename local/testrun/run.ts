@@ -1,0 +1,122 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Progress } from "../progress.ts";
+
+export interface Count {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** Added up. */
+export function sum(counts: readonly Count[]): Count {
+  return counts.reduce((a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed }), {
+    passed: 0,
+    failed: 0,
+  });
+}
+
+/** Runs a tool that is a test by itself: its exit code decides, its words are shown only when it fails. */
+export async function runCheck(
+  progress: Progress,
+  root: string,
+  check: { title: string; why: string; program: string; args: readonly string[] },
+): Promise<Count> {
+  const ended = await progress.step(check.title, check.why, () =>
+    execute(root, check.program, check.args, {}),
+  );
+  if (ended.code === 0) return { passed: 1, failed: 0 };
+  progress.line(ended.output.trimEnd());
+  return { passed: 0, failed: 1 };
+}
+
+interface VitestReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numFailedTestSuites: number;
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message: string;
+    readonly assertionResults: readonly {
+      readonly status: string;
+      readonly fullName: string;
+      readonly failureMessages: readonly string[];
+    }[];
+  }[];
+}
+
+const MAX_MESSAGE = 2_000;
+
+/** Runs one vitest project and names each test that failed. A file that could not be loaded counts as one failure. */
+export async function runProject(
+  progress: Progress,
+  root: string,
+  project: "unit" | "integration" | "cluster",
+  env: Readonly<Record<string, string>>,
+): Promise<Count> {
+  const dir = await mkdtemp(join(tmpdir(), "vitest-"));
+  const file = join(dir, "report.json");
+  try {
+    const args = ["run", "--project", project, "--reporter=json", `--outputFile=${file}`, "--reporter=dot"];
+    const why = {
+      unit: "pure rules, in seconds",
+      integration: "real stores and a real API server",
+      cluster: "a real local cluster",
+    };
+    const ended = await progress.step(`Run the ${project} tests`, why[project], () =>
+      execute(root, "vitest", args, env),
+    );
+    const report = await readFile(file, "utf8").then(
+      (text) => JSON.parse(text) as VitestReport,
+      () => undefined,
+    );
+    if (!report) {
+      progress.line(ended.output.slice(-MAX_MESSAGE));
+      return { passed: 0, failed: 1 };
+    }
+    const unloaded = report.testResults.filter(
+      ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
+    );
+    for (const { name, message } of unloaded)
+      progress.line(`FAILED ${name}: ${message.slice(0, MAX_MESSAGE)}`);
+    for (const { name, assertionResults } of report.testResults)
+      for (const { status, fullName, failureMessages } of assertionResults)
+        if (status === "failed")
+          progress.line(
+            `FAILED ${name.replace(`${root}/`, "")}: ${fullName}\n${failureMessages.join("\n").slice(0, MAX_MESSAGE)}`,
+          );
+    const failed = report.numFailedTests + unloaded.length;
+    progress.line(`${project}: ${report.numPassedTests} passed, ${failed} failed`);
+    // An error outside of any test fails vitest without failing a test: it must not pass here.
+    return { passed: report.numPassedTests, failed: failed === 0 && ended.code !== 0 ? 1 : failed };
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+const MAX_OUTPUT = 4 * 1024 * 1024;
+
+function execute(
+  root: string,
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<{ code: number; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(join(root, "node_modules", ".bin", program), args, {
+      cwd: root,
+      env: { ...process.env, ...env, PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH}` },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    const keep = (chunk: Buffer) => {
+      output = (output + chunk.toString("utf8")).slice(-MAX_OUTPUT);
+    };
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code: code ?? 1, output }));
+  });
+}
