@@ -127,12 +127,20 @@ export type Decision =
   /** A state in which this can happen may still come: topics are not ordered against each other. */
   | { readonly outcome: "too-early" };
 
+/** The states that a shipment may still come to. */
+function reachableFrom(state: OrderState): OrderState[] {
+  const seen = new Set<OrderState>([state]);
+  for (const one of seen) for (const next of Object.values(TRANSITIONS[one])) seen.add(next);
+  seen.delete(state);
+  return [...seen];
+}
+
 /** What an event does to a shipment in this state. Total: every pair has an outcome. */
 export function decide(state: OrderState, event: OrderEvent): Decision {
   const to = TRANSITIONS[state][event];
   if (to !== undefined) return { outcome: "applied", to };
   if (TERMINAL.has(state)) return { outcome: "stale" };
-  const mayComeBy = STATES.some(
+  const mayComeBy = reachableFrom(state).some(
     (later) => TRANSITIONS[later][event] !== undefined && PROGRESS[later] > PROGRESS[state],
   );
   return { outcome: mayComeBy ? "too-early" : "stale" };
