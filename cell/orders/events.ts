@@ -3,9 +3,10 @@ import type { DomainEvent } from "../../platform/events.ts";
 import type { Subscription } from "../../platform/inbox.ts";
 import type { Logger } from "../../platform/log.ts";
 import { type Failure, fail } from "../../platform/problem.ts";
+import { moneySchema } from "../../platform/schemas.ts";
 import type { Tx } from "../../platform/sql.ts";
-import type { OrderEvent, PaymentStatus } from "./domain.ts";
-import { findOrder, savePaymentStatus } from "./store.ts";
+import { amountDue, type OrderEvent, type PaymentStatus } from "./domain.ts";
+import { findOrder, type Order, savePaymentStatus } from "./store.ts";
 import { transition } from "./transitions.ts";
 
 /** What orders reads of other slices' events: less than they carry, so that they may grow. */
@@ -18,6 +19,8 @@ const packed = z.looseObject({
   orderId: z.string(),
   lines: z.array(z.looseObject({ sku: z.string(), quantity: z.int() })).optional(),
 });
+
+const refunded = z.looseObject({ total: moneySchema.optional() });
 
 /** Which event of another slice moves an order by which event of the machine. */
 const MOVES: Readonly<Record<string, OrderEvent>> = {
@@ -74,9 +77,9 @@ export function createSubscriptions(log: Logger): Subscription[] {
 
   async function movePayment(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored" | Failure> {
     const { orderId } = aboutOrder.parse(event.data);
-    const status = PAYMENT_MOVES[event.type];
     const order = await findOrder(tx, orderId);
     if (!order) return fail("not-found", `there is no order ${orderId}`);
+    const status = isPartRefund(event, order) ? "partially_refunded" : PAYMENT_MOVES[event.type];
     if (!status || PAYMENT_RANK[status] <= PAYMENT_RANK[order.paymentStatus]) return "ignored";
     await savePaymentStatus(tx, orderId, status);
     return "applied";
@@ -88,6 +91,13 @@ export function createSubscriptions(log: Logger): Subscription[] {
     { consumer: "orders-road", from: "dispatch", types: types("dispatch"), handle: moveOrder },
     { consumer: "orders-money", from: "payments", types: Object.keys(PAYMENT_MOVES), handle: movePayment },
   ];
+}
+
+/** Less has been given back in all than was taken. */
+function isPartRefund(event: DomainEvent, order: Order): boolean {
+  if (event.type !== "payments.refunded.v1") return false;
+  const { total } = refunded.parse(event.data);
+  return total !== undefined && total.amountMinor < amountDue(order.lines, order.shortLines);
 }
 
 /** A list on which nothing could be picked ends the order instead of moving it on. */

@@ -174,6 +174,28 @@ test("delivered while the processor is down: delivered at once, captured once it
   expect(await ledgerOf(id)).toMatchObject({ captures: 1, capturedMinor: 2_000 });
 });
 
+test("money that is given back shows, in part and in full", async () => {
+  const { id } = await confirmed("refund-a");
+  await walk(id, "refund-a", 2);
+  await center.until(id, "delivered", "captured");
+  const refund = async (refundId: string, amountMinor: number) =>
+    expectOk(
+      await center.cell.internal.payments.call({
+        method: "POST",
+        path: `/internal/intents/${id.replace(/^ord_/, "int_")}/refund`,
+        body: { refundId, amount: { amountMinor, currency: "KRW" } },
+      }),
+    );
+  await refund("r1", 500);
+  await center.until(id, "delivered", "partially_refunded");
+  await refund("r2", 1_500);
+  await center.until(id, "refunded", "refunded");
+  expect((await center.psp.ledger(`?reference=${id}`)).totals).toMatchObject({
+    refunds: 2,
+    refundedMinor: 2_000,
+  });
+});
+
 test("somebody else's order is not there", async () => {
   const { id } = await confirmed("mine-a");
   const other = center.cell.as("u-somebody-else", "customer").orders;

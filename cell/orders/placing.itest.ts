@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { eventually } from "../../platform/testing/stores.ts";
 import { verifySignature } from "../../platform/trust.ts";
-import { expectOk, fresh, orderBody, startCenter, type TestCenter, USER } from "./testing/center.ts";
+import { BIN, expectOk, fresh, orderBody, startCenter, type TestCenter, USER } from "./testing/center.ts";
 
 let center: TestCenter;
 beforeAll(async () => {
@@ -115,6 +116,25 @@ test("a declined payment ends the order and gives the stock back", async () => {
   expect(order?.state).toBe("payment_failed");
   expect(await center.stock("declined-a")).toMatchObject({ allocated: 0, reserved: 0, available: 3 });
   expect((await ledgerOf(order?.id ?? "")).totals.open).toBe(0);
+});
+
+test("stock that is lost after it was held: the authorization is given back before any money is taken", async () => {
+  await center.fill({ "shrunk-a": 2 });
+  const user = fresh("u");
+  await center.psp.fault("slow", 600);
+  const placing = center.place([{ sku: "shrunk-a", quantity: 2 }], { user });
+  await eventually(async () => (await center.stock("shrunk-a")).reserved === 2);
+  const lines = [{ sku: "shrunk-a", bin: BIN, onHandDelta: -1, damagedDelta: 0 }];
+  const body = { adjustmentId: fresh("adj"), reason: "count", lines };
+  const staff = center.cell.as("u-staff", "staff").inventory;
+  expectOk(await staff.call({ method: "POST", path: "/v1/adjustments", body }));
+  expect(await placing).toMatchObject({ ok: false, code: "out-of-stock" });
+  await center.psp.fault("slow", 0);
+  const [order] = await ordersOf(user);
+  expect(order?.state).toBe("rejected");
+  await eventually(async () => (await ledgerOf(order?.id ?? "")).totals.voided === 1);
+  expect((await ledgerOf(order?.id ?? "")).totals).toMatchObject({ authorizations: 1, captures: 0, open: 0 });
+  expect(await center.stock("shrunk-a")).toMatchObject({ onHand: 1, allocated: 0, reserved: 0 });
 });
 
 test("a price that the customer was not shown is told and not charged", async () => {

@@ -5,6 +5,7 @@ import { type Failure, fail } from "../../platform/problem.ts";
 import type { SagaOutcome, SagaRunner } from "../../platform/saga.ts";
 import type { Sql } from "../../platform/sql.ts";
 import type { Signer } from "../../platform/trust.ts";
+import type { Admitted } from "./admission.ts";
 import type { Contact, Contacts } from "./contacts.ts";
 import type { OrderAnswer, PlaceBody } from "./contract.ts";
 import { type OrderEvent, publicStatus } from "./domain.ts";
@@ -33,8 +34,8 @@ export interface OrdersDeps {
   readonly currency: string;
   readonly promiseMinutes: number;
   newOrderId(): string;
-  /** False when this cell has taken as many orders as it may for now. */
-  admit(): boolean;
+  /** Whether this user may place one more order here now. */
+  admit(sub: string): Admitted;
 }
 
 export interface Viewer {
@@ -123,8 +124,11 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
     const bodyHash = createHash("sha256").update(JSON.stringify(body)).digest("hex");
     let order: Order | Failure | undefined = await findByKey(sql, sub, key);
     if (!order) {
-      if (!deps.admit())
+      const admitted = deps.admit(sub);
+      if (admitted === "full")
         return fail("not-accepting", "This center takes no more orders for the moment.", undefined, 5);
+      if (admitted === "too-many")
+        return fail("rate-limited", "You have placed very many orders; wait a little.", undefined, 5);
       order = (await create(sub, key, body, bodyHash)) ?? (await findByKey(sql, sub, key));
     }
     if (!order)

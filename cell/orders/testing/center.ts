@@ -48,7 +48,7 @@ export interface TestCenter {
 }
 
 export const USER = "u-customer";
-const BIN = { aisle: 1, position: 1, level: 0 };
+export const BIN = { aisle: 1, position: 1, level: 0 };
 let numbers = 0;
 
 /** A name that no other test of this run uses. */
