@@ -84,7 +84,7 @@ describe("deleting a center", () => {
     world.pass();
     expect(kinds(world)).toEqual(["Secret"]);
     expect(world.namespace?.metadata.labels?.[LABELS.retained]).toBe(world.fc.metadata.uid);
-    expect(world.namespace?.metadata.labels?.[LABELS.owner]).toBeUndefined();
+    expect(world.namespace?.metadata.labels?.[LABELS.owner]).toBe("");
     expect(world.pass().finalizer).toBe("remove");
 
     const { namespace } = world;

@@ -110,12 +110,12 @@ function stopWorkloads(observed: Observed, kept: ReadonlySet<string>, job: KubeO
  */
 function retain(cell: Cell, fc: FulfillmentCenter): Step {
   const base = buildNamespace(cell);
-  const { [LABELS.owner]: _owner, ...labels } = base.metadata.labels ?? {};
   const marked: KubeObject = {
     ...base,
     metadata: {
       ...base.metadata,
-      labels: { ...labels, [LABELS.retained]: cell.uid },
+      // Emptied, not left out: the label came with the creation, and an apply cannot take away what it did not apply.
+      labels: { ...base.metadata.labels, [LABELS.owner]: "", [LABELS.retained]: cell.uid },
       annotations: { [ANNOTATIONS.epoch]: String(fc.status?.fencedEpoch ?? cell.epoch) },
     },
   };

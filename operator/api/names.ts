@@ -27,7 +27,7 @@ export const LABELS = {
   managedBy: "app.kubernetes.io/managed-by",
   component: "app.kubernetes.io/component",
   center: `${GROUP}/center`,
-  /** On the namespace: uid of the FulfillmentCenter that owns it. */
+  /** On the namespace: uid of the FulfillmentCenter that owns it; empty on a retained one. */
   owner: `${GROUP}/owner`,
   /** On a namespace kept after its center's deletion: uid of that center. */
   retained: `${GROUP}/retained`,

@@ -331,13 +331,9 @@ describe("quantities", () => {
   it.each(["", "1.5Gi", "Mi", "-1Gi", "1gi"])("%s is no amount", (text) =>
     expect(() => parseBytes(text)).toThrow(/for example/),
   );
-  it("are written as Mi and millicores, rounded up", () => {
-    expect([
-      formatBytes(1),
-      formatBytes(2 ** 30),
-      formatMillicores(10.2),
-      parseMillicores("2"),
-      parseMillicores("50m"),
-    ]).toEqual(["1Mi", "1024Mi", "11m", 2000, 50]);
+  it("are written as the API server stores them", () => {
+    expect([1, 2 ** 30, 1.5 * 2 ** 30, 2 ** 40].map(formatBytes)).toEqual(["1Mi", "1Gi", "1536Mi", "1Ti"]);
+    expect([10.2, 1000, 1200].map(formatMillicores)).toEqual(["11m", "1", "1200m"]);
+    expect([parseMillicores("2"), parseMillicores("50m")]).toEqual([2000, 50]);
   });
 });

@@ -27,11 +27,18 @@ export function parseMillicores(text: string): number {
   return Number(match[1]) * (match[2] === "m" ? 1 : 1000);
 }
 
-/** Bytes as whole Mi, rounded up. */
+/**
+ * Bytes as a quantity in the form in which the API server stores it: the largest of Mi, Gi and Ti that leaves no
+ * fraction, rounded up to whole Mi. Another form of the same amount would look like a change for ever.
+ */
 export function formatBytes(bytes: number): string {
-  return `${Math.ceil(bytes / MEBI)}Mi`;
+  const mebis = Math.ceil(bytes / MEBI);
+  if (mebis % 2 ** 20 === 0 && mebis > 0) return `${mebis / 2 ** 20}Ti`;
+  return mebis % 1024 === 0 && mebis > 0 ? `${mebis / 1024}Gi` : `${mebis}Mi`;
 }
 
+/** Millicores as the API server stores them: whole cores without a suffix. */
 export function formatMillicores(millicores: number): string {
-  return `${Math.ceil(millicores)}m`;
+  const whole = Math.ceil(millicores);
+  return whole % 1000 === 0 ? String(whole / 1000) : `${whole}m`;
 }

@@ -69,10 +69,16 @@ export function buildQuota(cell: Cell, workloads: readonly KubeObject[]): KubeOb
     metadata: metadata(cell, "cell"),
     spec: {
       hard: {
-        "requests.cpu": asked.cpu ?? formatMillicores(sum.cpuMillicores * 2 + 200),
-        "requests.memory": asked.memory ?? formatBytes(sum.memoryBytes * 2 + memoryHeadroomBytes),
+        "requests.cpu": formatMillicores(
+          asked.cpu === undefined ? sum.cpuMillicores * 2 + 200 : parseMillicores(asked.cpu),
+        ),
+        "requests.memory": formatBytes(
+          asked.memory === undefined ? sum.memoryBytes * 2 + memoryHeadroomBytes : parseBytes(asked.memory),
+        ),
         "limits.memory": formatBytes(sum.memoryLimitBytes * 2 + memoryHeadroomBytes * 2),
-        "requests.storage": asked.storage ?? formatBytes(sum.storageBytes + parseBytes("1Gi")),
+        "requests.storage": formatBytes(
+          asked.storage === undefined ? sum.storageBytes + parseBytes("1Gi") : parseBytes(asked.storage),
+        ),
         persistentvolumeclaims: String(sum.volumes + 2),
         pods: String(asked.pods ?? sum.pods * 2 + 8),
         services: "24",

@@ -2,6 +2,7 @@ import type { KubeObject } from "../../platform/kube/objects.ts";
 import { LABELS } from "../api/names.ts";
 import { type Cell, metadata } from "./cell.ts";
 import { buildPodTemplate, type PodOptions, podLabels } from "./pod.ts";
+import { formatBytes, parseBytes } from "./quantity.ts";
 
 export interface VolumeOptions {
   readonly size: string;
@@ -43,7 +44,7 @@ export function buildStatefulSet(
                   ...(volume.storageClassName === undefined
                     ? {}
                     : { storageClassName: volume.storageClassName }),
-                  resources: { requests: { storage: volume.size } },
+                  resources: { requests: { storage: formatBytes(parseBytes(volume.size)) } },
                 },
               },
             ],
