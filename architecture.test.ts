@@ -152,7 +152,7 @@ describe("layers", () => {
   });
 
   it("a domain is pure: it imports only domains and pure platform files", () => {
-    const pure = /^platform\/(money|ids|geo|slices|schemas)\.ts$|\/domain\.ts$/;
+    const pure = /^platform\/(money|ids|geo|slices|schemas|problem)\.ts$|\/domain\.ts$/;
     const wrong = production.filter(
       ({ file, own, target, typeOnly }) =>
         file.endsWith("/domain.ts") && !typeOnly && !(own ? pure.test(target) : target === "zod"),

@@ -57,6 +57,14 @@ async function grant(admin: Sql, slice: SliceName): Promise<void> {
     `GRANT UPDATE (guard) ON cell.lease TO ${slice}`,
   ];
   for (const statement of statements) await retryBusyCatalog(() => admin.query(statement));
+  // Logs and ledgers are appended to, never rewritten: the right is missing, not just the code.
+  const kept = await admin.query<{ name: string }>(
+    `SELECT table_name AS name FROM information_schema.tables
+     WHERE table_schema = $1 AND (table_name LIKE '%\\_log' OR table_name IN ('movement', 'repair'))`,
+    [slice],
+  );
+  for (const { name } of kept)
+    await retryBusyCatalog(() => admin.query(`REVOKE UPDATE, DELETE ON ${slice}.${name} FROM ${slice}`));
 }
 
 /** Two provisionings of one cluster at once may both touch a row of the catalogue ("tuple concurrently updated", XX000). */

@@ -52,7 +52,8 @@ export async function hireCrew(
   const loops: Promise<void>[] = [];
   for (let index = 0; index < size.pickers; index++) {
     const picker = await api.as(`picker-${center.name}-${index}`, "picker");
-    loops.push(pickerLoop(picker, center.name, `tote-${index}`, shelf, stopping.signal));
+    const mine = (id: string) => shareOf(id, size.pickers) === index;
+    loops.push(pickerLoop(picker, center.name, { tote: `tote-${index}`, mine }, shelf, stopping.signal));
   }
   const couriers = await Promise.all(
     Array.from({ length: size.couriers }, (_none, index) => hireCourier(api, staff, center, index)),
@@ -66,10 +67,15 @@ export async function hireCrew(
   };
 }
 
+/** Pickers share the lists out among themselves, as a shift manager would: no two of them reach for one tote. */
+function shareOf(id: string, pickers: number): number {
+  return Number.parseInt(id.slice(-4), 16) % pickers;
+}
+
 async function pickerLoop(
   person: Person,
   center: string,
-  tote: string,
+  share: { tote: string; mine(id: string): boolean },
   shelf: Shelf,
   signal: AbortSignal,
 ): Promise<void> {
@@ -78,13 +84,14 @@ async function pickerLoop(
     for (const state of ["open", "cancelling", "picked", "picking"]) {
       const page = await person.get(`/v1/centers/${center}/fulfillment/pick-lists?state=${state}&limit=20`);
       const lists = (page.status === 200 ? page.body.pickLists : []) as PickList[];
-      for (const list of lists) worked = (await work(person, list, tote, shelf)) || worked;
+      for (const list of lists)
+        if (share.mine(list.id)) worked = (await work(person, list, share.tote, shelf)) || worked;
     }
     if (!worked) await pause(POLL_MS);
   }
 }
 
-/** Takes one list as far as it goes; another picker may be faster, which the API tells. */
+/** Takes one list as far as it goes. */
 async function work(person: Person, list: PickList, tote: string, shelf: Shelf): Promise<boolean> {
   const path = `/v1/pick-lists/${list.id}`;
   const untilMs = Date.now() + STUBBORN_MS;

@@ -71,12 +71,22 @@ export interface Facts {
   readonly duplicateOrders: number;
 }
 
+/** Keys of movements that the processor had before this run: it outlives the cells. */
+export type Earlier = ReadonlySet<string>;
+
+/** What is in the processor's books already. */
+export async function readEarlier(world: World, centers: readonly string[]): Promise<Earlier> {
+  const ledgers = await Promise.all(centers.map((center) => world.ledger(center)));
+  return new Set(ledgers.flat().map(({ key }) => key));
+}
+
 const DRILL_CUSTOMER = "drill-customer";
 
 /** Reads everything back. `placed` counts orders that were taken: refused ones left no order behind. */
 export async function readFacts(
   world: World,
   centers: readonly string[],
+  earlier: Earlier,
   gatewayRejections: number,
 ): Promise<Facts> {
   const rows: OrderRow[] = [];
@@ -95,7 +105,9 @@ export async function readFacts(
     );
     oversold += Number(sold?.units ?? 0);
     captures.push(
-      ...(await world.ledger(center)).filter(({ kind, status }) => kind === "capture" && status === "done"),
+      ...(await world.ledger(center)).filter(
+        ({ key, kind, status }) => kind === "capture" && status === "done" && !earlier.has(key),
+      ),
     );
   }
   const taken = rows.filter(({ state }) => state !== "rejected");

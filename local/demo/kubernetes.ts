@@ -32,20 +32,24 @@ export async function applyCenters(
   timeoutMs: number,
   note: (text: string) => void,
 ): Promise<{ centers: Center[]; readySeconds: number[] }> {
-  for (const name of names)
-    await kubectl(target, ["delete", "fc", name, "--ignore-not-found", "--timeout=90s"]);
+  // A run starts with new centers: what an earlier one left there would be counted as its own.
+  await kubectl(target, ["delete", "fc", ...names, "--ignore-not-found", "--timeout=120s"]);
   const startedMs = Date.now();
   for (const name of names)
     await kubectl(target, ["apply", "-f", join(target.root, "examples", `${name}.yaml`)]);
   const readyAtMs = new Map<string, number>();
   const centers = new Map<string, Center>();
+  const said = new Map<string, string>();
   while (readyAtMs.size < names.length) {
     for (const name of names) {
       const object = await getObject<CenterObject>(target, ["fc", name]);
       centers.set(name, toCenter(object));
       const ready = object.status?.conditions?.find(({ type }) => type === "Ready");
       if (ready?.status === "True" && !readyAtMs.has(name)) readyAtMs.set(name, Date.now());
-      else if (ready && ready.status !== "True") note(`${name}: ${ready.message}`);
+      else if (ready && ready.status !== "True" && said.get(name) !== ready.message) {
+        said.set(name, ready.message);
+        note(`${name}: ${ready.message}`);
+      }
     }
     if (Date.now() - startedMs > timeoutMs)
       throw new Error(

@@ -3,7 +3,15 @@ import type { Report } from "../cluster/report.ts";
 import { type Crew, hireCrew } from "./actors.ts";
 import { type Api, pause } from "./api.ts";
 import { type DrillResult, type Killer, runDrill } from "./drill.ts";
-import { type Facts, parseMetrics, readFacts, sumOf, type World } from "./facts.ts";
+import {
+  type Earlier,
+  type Facts,
+  parseMetrics,
+  readEarlier,
+  readFacts,
+  sumOf,
+  type World,
+} from "./facts.ts";
 import { type Center, loadStock, orderOf, pointAt, waitForOrders } from "./load.ts";
 
 export interface ScenarioOptions {
@@ -63,7 +71,7 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
       }),
     );
     const facts = await report.step("Read the books", "databases, processor, gateway", () =>
-      settled(options, before),
+      settled(options, earlier, before),
     );
     return { facts, drill, complaints: [...complaints, ...judge(facts, drill, options.orders)] };
   } finally {
@@ -123,12 +131,16 @@ async function placeAndDeliver(
 }
 
 /** Captures follow deliveries by a moment: the books are read until they agree, within a bound. */
-async function settled({ world, centers }: ScenarioOptions, rejectedBefore: number): Promise<Facts> {
+async function settled(
+  { world, centers }: ScenarioOptions,
+  earlier: Earlier,
+  rejectedBefore: number,
+): Promise<Facts> {
   const names = centers.map(({ name }) => name);
   const untilMs = Date.now() + SETTLE_TIMEOUT_MS;
   for (;;) {
     const rejections = sumOf(parseMetrics(await world.metrics()), "gateway_rejections_total", isNoCenter);
-    const facts = await readFacts(world, names, rejections - rejectedBefore);
+    const facts = await readFacts(world, names, earlier, rejections - rejectedBefore);
     const delivered = facts.orders.delivered + facts.drillOrders.delivered;
     const open = facts.orders.open + facts.drillOrders.open;
     if ((facts.captures.count === delivered && open === 0) || Date.now() > untilMs) return facts;

@@ -113,9 +113,22 @@ async function mayLeave(
     return { leave: false, answer: fail("outcome-unknown", UNKNOWN, { reason: outcome.reason }, 2) };
   if (outcome.kind === "not-sent") return { leave: true, unlessShared: true };
   const code = await deps.refusalCode(pin.cell, order.key.key, outcome);
+  // A cell that broke in the middle may have taken the order: only its own word later can tell.
+  if (code === undefined && isBroken(outcome))
+    return {
+      leave: false,
+      answer: fail("outcome-unknown", UNKNOWN, { reason: `answered ${outcome.status}` }, 2),
+    };
   if (code === undefined) return { leave: false, answer: outcome };
   // A 409 is stored by the cell under the key, so a late twin gets it again; other refusals are not.
   return { leave: true, unlessShared: outcome.status !== 409 };
+}
+
+/** Answers of 5xx whose meaning for the order is not stated by the cell itself. */
+function isBroken(outcome: Answered): boolean {
+  if (outcome.status < 500) return false;
+  const code = /"code":"([\w-]+)"/.exec(outcome.body.toString("utf8", 0, 4_096))?.[1];
+  return code !== "outcome-unknown" && code !== "not-accepting" && code !== "processor-unavailable";
 }
 
 async function giveUp(
