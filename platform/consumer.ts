@@ -6,7 +6,7 @@ import { errorText, type Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { fail } from "./problem.ts";
 import type { SliceName } from "./slices.ts";
-import { Contended, Fenced, type Sql, sqlState } from "./sql.ts";
+import { Contended, Fenced, isDatabaseAway, type Sql } from "./sql.ts";
 import { withRemoteTrace } from "./tracing.ts";
 
 export interface ConsumerOptions {
@@ -89,10 +89,7 @@ async function consume(
 /** The fault is in the store or in this copy's standing, not in the event. */
 function isAway(error: unknown): boolean {
   if (error instanceof Fenced || error instanceof Contended) return true;
-  const state = sqlState(error);
-  // Classes 08 (connection), 53 (resources), 57 (operator intervention) of SQLSTATE; no state at all is a broken connection.
-  if (state !== undefined) return /^(08|53|57)/.test(state);
-  return /ECONN|ENOTFOUND|EAI_AGAIN|timeout|terminated|Connection/i.test(errorText(error));
+  return isDatabaseAway(error);
 }
 
 async function bury(

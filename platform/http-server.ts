@@ -10,7 +10,7 @@ import { openApiOf } from "./openapi.ts";
 import { type Failure, fail, isFailure, PROBLEMS, retryAfterOf, toProblem } from "./problem.ts";
 import { RedisAway } from "./redis.ts";
 import { admit, readInput } from "./request.ts";
-import { Contended, Fenced, sqlState } from "./sql.ts";
+import { Contended, Fenced, isDatabaseAway } from "./sql.ts";
 import { withRemoteTrace } from "./tracing.ts";
 import type { Verifier } from "./trust.ts";
 
@@ -229,7 +229,7 @@ function unexpected(error: unknown, log: Logger, route: Route): Failure {
     return fail("fenced", "Another copy of this cell is in force; try again.", undefined, 2);
   if (error instanceof Contended)
     return fail("overloaded", "Too many others change the same thing; try again.");
-  if (isStoreAway(error))
+  if (error instanceof RedisAway || isDatabaseAway(error))
     return fail(
       "unavailable",
       "A store of this cell cannot be reached; repeat the request with its key.",
@@ -241,17 +241,6 @@ function unexpected(error: unknown, log: Logger, route: Route): Failure {
     "a request ended in an unexpected error",
   );
   return fail("internal", "An unexpected error; the log has it under this trace id.");
-}
-
-/** The database or Redis is away: nobody's bug, and over soon. */
-function isStoreAway(error: unknown): boolean {
-  if (error instanceof RedisAway) return true;
-  const state = sqlState(error);
-  // Classes 08 (connection), 53 (resources) and 57 (operator intervention) of SQLSTATE.
-  if (state !== undefined) return /^(08|53|57)/.test(state);
-  return /ECONN|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|timeout|Connection terminated|pool after calling end/i.test(
-    errorText(error),
-  );
 }
 
 function lastResort(log: Logger): ErrorRequestHandler {

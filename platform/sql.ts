@@ -74,6 +74,17 @@ export function sqlState(error: unknown): string | undefined {
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
+/** True when the database is away or on its way down: nobody's bug, and over soon. No state at all is a broken connection. */
+export function isDatabaseAway(error: unknown): boolean {
+  const state = sqlState(error);
+  // Classes 08 (connection), 53 (resources) and 57 (operator intervention) of SQLSTATE.
+  if (state !== undefined) return /^(08|53|57)/.test(state);
+  const text = error instanceof Error ? `${error.name} ${error.message}` : String(error);
+  return /ECONN|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|timeout|Connection terminated|pool after calling end/i.test(
+    text,
+  );
+}
+
 /** The parts of `postgresql://user:password@host:port/database`. */
 export function parseDatabaseUrl(
   url: string,

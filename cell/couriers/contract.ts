@@ -13,7 +13,12 @@ export const createBody = z.object({
 });
 export type CreateBody = z.infer<typeof createBody>;
 export const courierAnswer = z
-  .object({ id: z.string(), vehicle: vehicleSchema, shift: z.enum(SHIFTS), position: coordinatesSchema.optional() })
+  .object({
+    id: z.string(),
+    vehicle: vehicleSchema,
+    shift: z.enum(SHIFTS),
+    position: coordinatesSchema.optional(),
+  })
   .meta({ id: "Courier" });
 export type CourierAnswer = z.infer<typeof courierAnswer>;
 export const emptyBody = z.object({});

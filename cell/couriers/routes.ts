@@ -42,7 +42,12 @@ export function createRoutes(service: CouriersService): Route[] {
       body: coordinatesSchema,
       responses: { 200: courierAnswer },
       async handler(request) {
-        const done = await service.apply(request.params.courierId ?? "", "start", actor(request), request.body);
+        const done = await service.apply(
+          request.params.courierId ?? "",
+          "start",
+          actor(request),
+          request.body,
+        );
         return done.ok ? ok(done.courier) : done;
       },
     }),

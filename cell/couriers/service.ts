@@ -17,7 +17,12 @@ type Position = { readonly latitude: number; readonly longitude: number };
 export interface CouriersService {
   create(body: CreateBody): Promise<CourierAnswer>;
   /** Applies a shift event; `actor` is the user, who must be the courier's own when one is set. */
-  apply(id: string, event: ShiftEvent, actor: { sub: string; isStaff: boolean }, position?: Position): Promise<Outcome>;
+  apply(
+    id: string,
+    event: ShiftEvent,
+    actor: { sub: string; isStaff: boolean },
+    position?: Position,
+  ): Promise<Outcome>;
   get(id: string): Promise<CourierAnswer | undefined>;
   list(onShiftOnly: boolean): Promise<CourierAnswer[]>;
   /** Marks couriers that have been silent for too long; answers how many. */
@@ -41,18 +46,31 @@ export function createCouriersService(deps: { sql: Sql; newId(prefix: string): s
       sql.transaction(async (tx) => {
         const courier = await findCourier(tx, id, true);
         if (!courier) return NO_COURIER;
-        if (courier.userSub !== undefined && courier.userSub !== actor.sub && !actor.isStaff) return NO_COURIER;
+        if (courier.userSub !== undefined && courier.userSub !== actor.sub && !actor.isStaff)
+          return NO_COURIER;
         const next = nextShift(courier.shift, event);
         if (next === undefined) {
           // Ending a shift twice is no mistake; a heartbeat off shift is.
           if (event === "end") return { ok: true as const, courier: toAnswer(courier) };
-          return fail("conflict", "This courier is not on shift; start the shift first.", { shift: courier.shift });
+          return fail("conflict", "This courier is not on shift; start the shift first.", {
+            shift: courier.shift,
+          });
         }
         const version = courier.version + 1;
         await saveShift(tx, id, { shift: next, version, heartbeat: true, ...(position ? { position } : {}) });
         const at = position ?? courier.position;
-        await announce(tx, { ...courier, ...(at ? { position: at } : {}) }, courier.shift, next, event, version);
-        return { ok: true as const, courier: toAnswer({ ...courier, shift: next, ...(at ? { position: at } : {}) }) };
+        await announce(
+          tx,
+          { ...courier, ...(at ? { position: at } : {}) },
+          courier.shift,
+          next,
+          event,
+          version,
+        );
+        return {
+          ok: true as const,
+          courier: toAnswer({ ...courier, shift: next, ...(at ? { position: at } : {}) }),
+        };
       }),
     async get(id) {
       const courier = await findCourier(sql, id);
@@ -80,7 +98,8 @@ async function announce(
   event: ShiftEvent,
   version: number,
 ): Promise<void> {
-  const said = (type: string, data: unknown) => appendEvent(tx, "couriers", { type, subject: courier.id, version, data });
+  const said = (type: string, data: unknown) =>
+    appendEvent(tx, "couriers", { type, subject: courier.id, version, data });
   const { id: courierId, vehicle, position } = courier;
   // Starting again from another place tells the new place; a heartbeat after silence is a return to work.
   const atWork = to === "on" && (event === "start" || from === "silent");

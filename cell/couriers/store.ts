@@ -26,17 +26,21 @@ const COLUMNS = "id, vehicle, user_sub, shift, version, latitude, longitude";
 function toCourier(row: Row): Courier {
   const { id, vehicle, shift, version, latitude, longitude } = row;
   const position = latitude === null || longitude === null ? undefined : { latitude, longitude };
-  return { id, vehicle, shift, version, userSub: row.user_sub ?? undefined, ...(position ? { position } : {}) };
+  return {
+    id,
+    vehicle,
+    shift,
+    version,
+    userSub: row.user_sub ?? undefined,
+    ...(position ? { position } : {}),
+  };
 }
 
 export async function insertCourier(tx: Tx, courier: CreateBody & { id: string }): Promise<void> {
-  await tx.query("INSERT INTO couriers.courier (id, name, phone, vehicle, user_sub) VALUES ($1, $2, $3, $4, $5)", [
-    courier.id,
-    courier.name,
-    courier.phone ?? null,
-    courier.vehicle,
-    courier.userSub ?? null,
-  ]);
+  await tx.query(
+    "INSERT INTO couriers.courier (id, name, phone, vehicle, user_sub) VALUES ($1, $2, $3, $4, $5)",
+    [courier.id, courier.name, courier.phone ?? null, courier.vehicle, courier.userSub ?? null],
+  );
 }
 
 export async function findCourier(tx: Tx, id: string, lock = false): Promise<Courier | undefined> {
@@ -58,7 +62,12 @@ export async function listCouriers(tx: Tx, onShiftOnly: boolean, limit: number):
 export async function saveShift(
   tx: Tx,
   id: string,
-  change: { shift: Shift; version: number; heartbeat: boolean; position?: { latitude: number; longitude: number } },
+  change: {
+    shift: Shift;
+    version: number;
+    heartbeat: boolean;
+    position?: { latitude: number; longitude: number };
+  },
 ): Promise<void> {
   await tx.query(
     `UPDATE couriers.courier SET shift = $2, version = $3, latitude = COALESCE($4, latitude),

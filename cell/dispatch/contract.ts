@@ -25,7 +25,10 @@ export const assignmentsAnswer = z.object({ assignments: z.array(assignmentAnswe
 export const emptyBody = z.object({});
 export const handoffBody = z.object({ packageBarcode: z.string().min(1).max(64) });
 /** Only the kind of proof travels in events; its value stays here. */
-export const proofBody = z.object({ kind: z.enum(["photo", "code", "signature"]), value: z.string().min(1).max(500) });
+export const proofBody = z.object({
+  kind: z.enum(["photo", "code", "signature"]),
+  value: z.string().min(1).max(500),
+});
 
 const about = z.object({ orderId: z.string(), assignmentId: z.string(), courierId: z.string() });
 /** Subject of all events: the order's id. */
@@ -38,4 +41,7 @@ export const dispatchHandedOver = eventOf("dispatch.handed_over.v1", about);
 export const dispatchArrived = eventOf("dispatch.arrived.v1", about);
 export const dispatchDelivered = eventOf("dispatch.delivered.v1", about.extend({ proofKind: z.string() }));
 /** No courier for several rounds: a person should look. */
-export const dispatchEscalated = eventOf("dispatch.escalated.v1", z.object({ orderId: z.string(), rounds: z.int() }));
+export const dispatchEscalated = eventOf(
+  "dispatch.escalated.v1",
+  z.object({ orderId: z.string(), rounds: z.int() }),
+);

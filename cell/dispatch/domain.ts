@@ -14,14 +14,29 @@ export const ASSIGNMENT_STATES = [
 ] as const;
 export type AssignmentState = (typeof ASSIGNMENT_STATES)[number];
 
-export const ASSIGNMENT_EVENTS = ["ack", "decline", "expire", "offline", "handoff", "arrive", "proof", "cancel"] as const;
+export const ASSIGNMENT_EVENTS = [
+  "ack",
+  "decline",
+  "expire",
+  "offline",
+  "handoff",
+  "arrive",
+  "proof",
+  "cancel",
+] as const;
 export type AssignmentEvent = (typeof ASSIGNMENT_EVENTS)[number];
 
 /** Any pair that is not listed changes nothing. After the handoff the parcel is with the courier: silence alone takes nothing away. */
 export const ASSIGNMENT_TRANSITIONS: Readonly<
   Record<AssignmentState, Readonly<Partial<Record<AssignmentEvent, AssignmentState>>>>
 > = {
-  offered: { ack: "assigned", decline: "declined", expire: "expired", offline: "expired", cancel: "cancelled" },
+  offered: {
+    ack: "assigned",
+    decline: "declined",
+    expire: "expired",
+    offline: "expired",
+    cancel: "cancelled",
+  },
   assigned: { handoff: "handed_over", offline: "unassigned", decline: "unassigned", cancel: "cancelled" },
   handed_over: { arrive: "arrived", proof: "delivered" },
   arrived: { proof: "delivered" },
@@ -32,12 +47,20 @@ export const ASSIGNMENT_TRANSITIONS: Readonly<
   cancelled: {},
 };
 
-export function nextAssignmentState(state: AssignmentState, event: AssignmentEvent): AssignmentState | undefined {
+export function nextAssignmentState(
+  state: AssignmentState,
+  event: AssignmentEvent,
+): AssignmentState | undefined {
   return ASSIGNMENT_TRANSITIONS[state][event];
 }
 
 /** States in which the courier's slot is taken. */
-export const ACTIVE_STATES: ReadonlySet<AssignmentState> = new Set(["offered", "assigned", "handed_over", "arrived"]);
+export const ACTIVE_STATES: ReadonlySet<AssignmentState> = new Set([
+  "offered",
+  "assigned",
+  "handed_over",
+  "arrived",
+]);
 
 export interface Candidate {
   readonly courierId: string;
@@ -48,7 +71,10 @@ export interface Candidate {
 
 /** The nearest courier first; one that let this order pass comes after all others, but is better than none. */
 export function rank(candidates: readonly Candidate[], center: Coordinates): Candidate[] {
-  const scored = candidates.map((candidate) => ({ candidate, meters: distanceMeters(candidate.position, center) }));
+  const scored = candidates.map((candidate) => ({
+    candidate,
+    meters: distanceMeters(candidate.position, center),
+  }));
   scored.sort(
     (a, b) =>
       Number(a.candidate.struck) - Number(b.candidate.struck) ||

@@ -11,7 +11,12 @@ import { callOffJob, insertJob, saveCourier } from "./store.ts";
 export function createSubscriptions(service: DispatchService): Subscription[] {
   async function packed(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
     const { orderId, packageBarcode, deliverTo, promisedAt } = fulfillmentPacked.parse(event.data);
-    const made = await insertJob(tx, { orderId, packageBarcode, deliverTo, promisedAt: new Date(promisedAt) });
+    const made = await insertJob(tx, {
+      orderId,
+      packageBarcode,
+      deliverTo,
+      promisedAt: new Date(promisedAt),
+    });
     return made ? "applied" : "ignored";
   }
 

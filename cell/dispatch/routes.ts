@@ -15,7 +15,11 @@ import { type Assignment, findAssignment, listAssignments } from "./store.ts";
 
 const COURIERS = { roles: ["courier" as const] };
 const PAGE = 100;
-const NAMES = { ack: "Takes the offer.", decline: "Gives the offer back.", arrive: "Is at the door." } as const;
+const NAMES = {
+  ack: "Takes the offer.",
+  decline: "Gives the offer back.",
+  arrive: "Is at the door.",
+} as const;
 
 /** What couriers' devices call. */
 export function createRoutes(deps: { service: DispatchService; sql: Sql }): Route[] {
@@ -31,7 +35,11 @@ export function createRoutes(deps: { service: DispatchService; sql: Sql }): Rout
       query: assignmentsQuery,
       responses: { 200: assignmentsAnswer },
       async handler({ query }) {
-        const found = await listAssignments(sql, { courierId: query.courierId, state: query.state, limit: PAGE });
+        const found = await listAssignments(sql, {
+          courierId: query.courierId,
+          state: query.state,
+          limit: PAGE,
+        });
         return ok({ assignments: found.map(toAnswer) });
       },
     }),
@@ -68,7 +76,9 @@ export function createRoutes(deps: { service: DispatchService; sql: Sql }): Rout
       body: handoffBody,
       responses: answer,
       async handler({ params, body }) {
-        const done = await service.apply(params.assignmentId ?? "", "handoff", { packageBarcode: body.packageBarcode });
+        const done = await service.apply(params.assignmentId ?? "", "handoff", {
+          packageBarcode: body.packageBarcode,
+        });
         return done.ok ? ok(toAnswer(done.assignment)) : done;
       },
     }),

@@ -45,7 +45,11 @@ type Outcome = { readonly ok: true; readonly assignment: Assignment } | Failure;
 
 export interface DispatchService {
   /** A courier's word on an assignment. */
-  apply(id: string, event: AssignmentEvent, input?: { packageBarcode?: string; proofKind?: string }): Promise<Outcome>;
+  apply(
+    id: string,
+    event: AssignmentEvent,
+    input?: { packageBarcode?: string; proofKind?: string },
+  ): Promise<Outcome>;
   /** Ends the active assignment of an order or courier from outside; in the caller's transaction. */
   applyTo(tx: Tx, by: { orderId: string } | { courierId: string }, event: AssignmentEvent): Promise<void>;
   /** Offers waiting parcels to free couriers; answers how many offers were made. */
@@ -90,7 +94,11 @@ export function createDispatchService(deps: DispatchDeps): DispatchService {
   ): Promise<Assignment> {
     const version = assignment.version + 1;
     const { id, orderId, courierId } = assignment;
-    await saveAssignment(tx, id, { state: to, version, ...(input.proofKind ? { proofKind: input.proofKind } : {}) });
+    await saveAssignment(tx, id, {
+      state: to,
+      version,
+      ...(input.proofKind ? { proofKind: input.proofKind } : {}),
+    });
     if (!ACTIVE_STATES.has(to)) await freeSlot(tx, courierId, id);
     if (to === "assigned") await saveJob(tx, orderId, "assigned");
     if (to === "delivered") await saveJob(tx, orderId, "done");
@@ -98,7 +106,12 @@ export function createDispatchService(deps: DispatchDeps): DispatchService {
     if (to === "declined" || to === "expired") await addStrike(tx, courierId, orderId);
     const type = ANNOUNCED[to];
     if (type !== undefined) {
-      const data = { orderId, assignmentId: id, courierId, ...(input.proofKind ? { proofKind: input.proofKind } : {}) };
+      const data = {
+        orderId,
+        assignmentId: id,
+        courierId,
+        ...(input.proofKind ? { proofKind: input.proofKind } : {}),
+      };
       await appendEvent(tx, "dispatch", { type, subject: orderId, version, data });
     }
     return { ...assignment, state: to, version };
@@ -129,7 +142,12 @@ export function createDispatchService(deps: DispatchDeps): DispatchService {
     if (await postponeJob(tx, job.orderId, RETRY_SECONDS, ESCALATE_AFTER_ROUNDS)) {
       const rounds = ESCALATE_AFTER_ROUNDS;
       const data = { orderId: job.orderId, rounds };
-      await appendEvent(tx, "dispatch", { type: dispatchEscalated.type, subject: job.orderId, version: rounds, data });
+      await appendEvent(tx, "dispatch", {
+        type: dispatchEscalated.type,
+        subject: job.orderId,
+        version: rounds,
+        data,
+      });
     }
     return false;
   }

@@ -73,11 +73,15 @@ export async function callOffJob(tx: Tx, orderId: string): Promise<void> {
   );
 }
 
-export async function saveJob(tx: Tx, orderId: string, state: "waiting" | "offered" | "assigned" | "done"): Promise<void> {
-  await tx.query("UPDATE dispatch.job SET state = $2, next_at = now() WHERE order_id = $1 AND state <> 'called_off'", [
-    orderId,
-    state,
-  ]);
+export async function saveJob(
+  tx: Tx,
+  orderId: string,
+  state: "waiting" | "offered" | "assigned" | "done",
+): Promise<void> {
+  await tx.query(
+    "UPDATE dispatch.job SET state = $2, next_at = now() WHERE order_id = $1 AND state <> 'called_off'",
+    [orderId, state],
+  );
 }
 
 /** Jobs without a courier whose next round is due, most urgent first, locked. */
@@ -97,12 +101,19 @@ export async function lockWaitingJobs(tx: Tx, limit: number): Promise<Job[]> {
 }
 
 export async function hasWaitingJobs(tx: Tx): Promise<boolean> {
-  const rows = await tx.query("SELECT 1 FROM dispatch.job WHERE state = 'waiting' AND next_at <= now() LIMIT 1");
+  const rows = await tx.query(
+    "SELECT 1 FROM dispatch.job WHERE state = 'waiting' AND next_at <= now() LIMIT 1",
+  );
   return rows.length > 0;
 }
 
 /** Nobody was free: the next round comes later. True when this is the round at which a person should look. */
-export async function postponeJob(tx: Tx, orderId: string, seconds: number, escalateAfter: number): Promise<boolean> {
+export async function postponeJob(
+  tx: Tx,
+  orderId: string,
+  seconds: number,
+  escalateAfter: number,
+): Promise<boolean> {
   const rows = await tx.query<{ rounds: number; fresh: boolean }>(
     `UPDATE dispatch.job SET rounds = rounds + 1, next_at = now() + $2::INT8 * INTERVAL '1 second',
        escalated = escalated OR rounds + 1 >= $3 WHERE order_id = $1
@@ -228,14 +239,22 @@ export async function addStrike(tx: Tx, courierId: string, orderId: string): Pro
 }
 
 export async function struckCouriers(tx: Tx, orderId: string): Promise<Set<string>> {
-  const rows = await tx.query<{ courier_id: string }>("SELECT courier_id FROM dispatch.strike WHERE order_id = $1", [orderId]);
+  const rows = await tx.query<{ courier_id: string }>(
+    "SELECT courier_id FROM dispatch.strike WHERE order_id = $1",
+    [orderId],
+  );
   return new Set(rows.map((row) => row.courier_id));
 }
 
 /** What dispatch knows of a courier's shift; an older event than the last one changes nothing. */
 export async function saveCourier(
   tx: Tx,
-  courier: { id: string; onShift: boolean; version: number; position?: { latitude: number; longitude: number } },
+  courier: {
+    id: string;
+    onShift: boolean;
+    version: number;
+    position?: { latitude: number; longitude: number };
+  },
 ): Promise<boolean> {
   const { latitude, longitude } = courier.position ?? { latitude: 0, longitude: 0 };
   const rows = await tx.query(

@@ -36,7 +36,10 @@ export const pickListsQuery = z.object({
   cursor: z.string().max(200).optional(),
   limit: z.coerce.number().int().min(1).max(100).optional(),
 });
-export const pickListsAnswer = z.object({ pickLists: z.array(pickListAnswer), nextCursor: z.string().optional() });
+export const pickListsAnswer = z.object({
+  pickLists: z.array(pickListAnswer),
+  nextCursor: z.string().optional(),
+});
 
 export const startBody = z.object({ tote: z.string().min(1).max(64) });
 export const scanBody = z.object({

@@ -2,9 +2,9 @@ import { defineRoute, ok, type Route } from "../../platform/http.ts";
 import { fail } from "../../platform/problem.ts";
 import type { Sql } from "../../platform/sql.ts";
 import {
+  type PickListAnswer,
   packAnswer,
   packBody,
-  type PickListAnswer,
   pickListAnswer,
   pickListsAnswer,
   pickListsQuery,
@@ -32,8 +32,15 @@ export function createRoutes(deps: { service: FulfillmentService; sql: Sql }): R
       query: pickListsQuery,
       responses: { 200: pickListsAnswer },
       async handler({ query }) {
-        const page = await listPickLists(sql, { state: query.state, cursor: query.cursor, limit: Number(query.limit ?? PAGE) });
-        return ok({ pickLists: page.lists.map(toAnswer), ...(page.nextCursor ? { nextCursor: page.nextCursor } : {}) });
+        const page = await listPickLists(sql, {
+          state: query.state,
+          cursor: query.cursor,
+          limit: Number(query.limit ?? PAGE),
+        });
+        return ok({
+          pickLists: page.lists.map(toAnswer),
+          ...(page.nextCursor ? { nextCursor: page.nextCursor } : {}),
+        });
       },
     }),
     defineRoute({

@@ -22,7 +22,16 @@ import {
   unitsBySku,
   weightFits,
 } from "./domain.ts";
-import { applyScan, dropScan, findPickList, noteScan, type PickList, pendingUnits, type Scan, savePickList } from "./store.ts";
+import {
+  applyScan,
+  dropScan,
+  findPickList,
+  noteScan,
+  type PickList,
+  pendingUnits,
+  type Scan,
+  savePickList,
+} from "./store.ts";
 
 type Outcome = { readonly ok: true; readonly list: PickList } | Failure;
 
@@ -61,11 +70,13 @@ export function createFulfillmentService(deps: { sql: Sql; inventory: ServiceCli
       const before = await findScan(tx, full);
       if (before?.applied) return { ok: true as const, list, line, done: true };
       if (before === undefined) {
-        if (list.state !== "picking") return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
+        if (list.state !== "picking")
+          return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
         const refused = check(list, line);
         if (refused) return refused;
         const free = openUnits(line) - (await pendingUnits(tx, id, line.id));
-        if (scan.quantity > free) return fail("unprocessable", `Only ${free} are left to pick on this line.`, { left: free });
+        if (scan.quantity > free)
+          return fail("unprocessable", `Only ${free} are left to pick on this line.`, { left: free });
       }
       await noteScan(tx, full);
       return { ok: true as const, list, line, done: false };
@@ -87,14 +98,23 @@ export function createFulfillmentService(deps: { sql: Sql; inventory: ServiceCli
     const list = await findPickList(tx, scan.pickListId, true);
     if (!list || !(await applyScan(tx, scan))) return;
     const lines = list.lines.map((line) =>
-      line.id === scan.lineId ? { ...line, [scan.kind === "pick" ? "picked" : "short"]: (scan.kind === "pick" ? line.picked : line.short) + scan.quantity } : line,
+      line.id === scan.lineId
+        ? {
+            ...line,
+            [scan.kind === "pick" ? "picked" : "short"]:
+              (scan.kind === "pick" ? line.picked : line.short) + scan.quantity,
+          }
+        : line,
     );
     let version = list.version;
     const base = { orderId: list.orderId, pickListId: list.id };
     if (scan.kind === "short") {
       const sku = lines.find((line) => line.id === scan.lineId)?.sku ?? "";
       version++;
-      await announce(tx, list.id, version, fulfillmentShort.type, { ...base, lines: [{ sku, quantity: scan.quantity }] });
+      await announce(tx, list.id, version, fulfillmentShort.type, {
+        ...base,
+        lines: [{ sku, quantity: scan.quantity }],
+      });
     }
     if (list.state === "picking" && allResolved(lines)) {
       version++;
@@ -108,13 +128,18 @@ export function createFulfillmentService(deps: { sql: Sql; inventory: ServiceCli
   async function move(
     id: string,
     event: PickListEvent,
-    effect: (tx: Tx, list: PickList, version: number) => Promise<{ tote?: string; packageBarcode?: string } | Failure>,
+    effect: (
+      tx: Tx,
+      list: PickList,
+      version: number,
+    ) => Promise<{ tote?: string; packageBarcode?: string } | Failure>,
   ): Promise<Outcome> {
     const moved = await sql.transaction(async (tx) => {
       const list = await findPickList(tx, id, true);
       if (!list) return NO_LIST;
       const state = nextPickListState(list.state, event);
-      if (state === undefined) return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
+      if (state === undefined)
+        return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
       const version = list.version + 1;
       const change = await effect(tx, list, version);
       if ("ok" in change) return change;
@@ -138,8 +163,12 @@ export function createFulfillmentService(deps: { sql: Sql; inventory: ServiceCli
         (_list, line) => {
           const { aisle, position, level } = line.bin;
           if (body.bin.aisle !== aisle || body.bin.position !== position || body.bin.level !== level)
-            return fail("unprocessable", `Wrong bin: go to aisle ${aisle}, position ${position}, level ${level}.`);
-          if (body.barcode !== line.barcode) return fail("unprocessable", "Wrong article: this is not what the line asks for.");
+            return fail(
+              "unprocessable",
+              `Wrong bin: go to aisle ${aisle}, position ${position}, level ${level}.`,
+            );
+          if (body.barcode !== line.barcode)
+            return fail("unprocessable", "Wrong article: this is not what the line asks for.");
           return undefined;
         },
         (list, line) =>
@@ -180,9 +209,13 @@ export function createFulfillmentService(deps: { sql: Sql; inventory: ServiceCli
       move(id, "pack", async (tx, list, version) => {
         const expected = contentWeightGrams(list.lines);
         if (!weightFits(expected, weightGrams))
-          return fail("conflict", `The package weighs ${weightGrams} g where about ${expected} g were picked: recount it.`, {
-            expectedGrams: expected,
-          });
+          return fail(
+            "conflict",
+            `The package weighs ${weightGrams} g where about ${expected} g were picked: recount it.`,
+            {
+              expectedGrams: expected,
+            },
+          );
         const barcode = packageBarcode ?? `PKG-${id.slice(-12).toUpperCase()}`;
         await announce(tx, id, version, fulfillmentPacked.type, {
           orderId: list.orderId,
@@ -198,11 +231,15 @@ export function createFulfillmentService(deps: { sql: Sql; inventory: ServiceCli
     async putBack(id) {
       const list = await findPickList(sql, id);
       if (!list) return NO_LIST;
-      if (list.state !== "cancelling") return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
+      if (list.state !== "cancelling")
+        return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
       const stock = await returnStock(inventory, list);
       if (!stock.ok) return stock;
       return move(id, "putback", async (tx, _list, version) => {
-        await announce(tx, id, version, fulfillmentPutbackDone.type, { orderId: list.orderId, pickListId: id });
+        await announce(tx, id, version, fulfillmentPutbackDone.type, {
+          orderId: list.orderId,
+          pickListId: id,
+        });
         return {};
       });
     },
@@ -234,7 +271,13 @@ async function returnStock(inventory: ServiceClient, list: PickList): Promise<{ 
   return released.ok || released.code === "not-found" ? { ok: true } : released;
 }
 
-async function announce(tx: Tx, subject: string, version: number, type: string, data: unknown): Promise<void> {
+async function announce(
+  tx: Tx,
+  subject: string,
+  version: number,
+  type: string,
+  data: unknown,
+): Promise<void> {
   await appendEvent(tx, "fulfillment", { type, subject, version, data });
 }
 

@@ -216,9 +216,10 @@ export async function dropScan(tx: Tx, scan: Scan): Promise<void> {
 }
 
 export async function callOff(tx: Tx, orderId: string): Promise<void> {
-  await tx.query("INSERT INTO fulfillment.called_off (order_id) VALUES ($1) ON CONFLICT (order_id) DO NOTHING", [
-    orderId,
-  ]);
+  await tx.query(
+    "INSERT INTO fulfillment.called_off (order_id) VALUES ($1) ON CONFLICT (order_id) DO NOTHING",
+    [orderId],
+  );
 }
 
 export async function isCalledOff(tx: Tx, orderId: string): Promise<boolean> {

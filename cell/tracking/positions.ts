@@ -48,9 +48,19 @@ export function createPositions(deps: { redis: Redis; clock: Clock; center: stri
     async last(courierIds) {
       const found = await Promise.all(
         courierIds.map(async (id) => {
-          const values = await redis.call<(string | null)[]>("HMGET", key(id), "seq", "atMs", "latitude", "longitude");
-          const [seq, atMs, latitude, longitude] = values.map((value) => (value === null ? Number.NaN : Number(value)));
-          if (seq === undefined || atMs === undefined || latitude === undefined || longitude === undefined) return undefined;
+          const values = await redis.call<(string | null)[]>(
+            "HMGET",
+            key(id),
+            "seq",
+            "atMs",
+            "latitude",
+            "longitude",
+          );
+          const [seq, atMs, latitude, longitude] = values.map((value) =>
+            value === null ? Number.NaN : Number(value),
+          );
+          if (seq === undefined || atMs === undefined || latitude === undefined || longitude === undefined)
+            return undefined;
           return Number.isNaN(seq) ? undefined : ([id, { seq, atMs, latitude, longitude }] as const);
         }),
       );
@@ -72,7 +82,7 @@ export function createPositions(deps: { redis: Redis; clock: Clock; center: stri
       subscribed.catch(() => undefined);
     },
     async stop() {
-      const late = new Promise<undefined>((resolve) => setTimeout(resolve, 500).unref());
+      const late = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 500).unref());
       const unsubscribe = await Promise.race([subscribed?.catch(() => undefined), late]);
       await unsubscribe?.();
     },

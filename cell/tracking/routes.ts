@@ -1,5 +1,5 @@
-import { accepted, defineRoute, type HttpRequest, ok, type Route } from "../../platform/http.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { accepted, defineRoute, type HttpRequest, ok, type Route } from "../../platform/http.ts";
 import {
   positionsAccepted,
   positionsAnswer,

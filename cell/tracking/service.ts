@@ -15,7 +15,10 @@ export interface Viewer {
 
 export interface TrackingService {
   /** What the viewer may see of an order; somebody else's is told like one that does not exist. */
-  look(orderId: string, viewer: Viewer): Promise<{ ok: true; answer: TrackingAnswer; courierId?: string } | Failure>;
+  look(
+    orderId: string,
+    viewer: Viewer,
+  ): Promise<{ ok: true; answer: TrackingAnswer; courierId?: string } | Failure>;
 }
 
 const NO_ORDER = fail("not-found", "There is no such order.");
@@ -54,7 +57,11 @@ export function createTrackingService(deps: {
       const { latitude, longitude, atMs } = fix;
       const ageSeconds = Math.max(0, Math.round((clock.nowMs() - atMs) / 1000));
       const eta = parcel?.deliverTo ? { etaSeconds: etaSeconds(fix, parcel.deliverTo) } : {};
-      return { ok: true, answer: { ...answer, ...eta, position: { latitude, longitude, ageSeconds } }, courierId };
+      return {
+        ok: true,
+        answer: { ...answer, ...eta, position: { latitude, longitude, ageSeconds } },
+        courierId,
+      };
     },
   };
 }

@@ -16,7 +16,8 @@ export function createStreams(deps: { service: TrackingService; positions: Posit
   return {
     size: () => open.size,
     async run(orderId: string, viewer: Viewer, response: ServerResponse): Promise<Failure | undefined> {
-      if (open.size >= MAX_STREAMS) return fail("overloaded", "Too many streams are open here; poll instead.");
+      if (open.size >= MAX_STREAMS)
+        return fail("overloaded", "Too many streams are open here; poll instead.");
       const first = await service.look(orderId, viewer);
       if (!first.ok) return first;
       response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });

@@ -42,6 +42,10 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
   const [first, second] = centers;
   if (!first || !second) throw new Error("the demo needs two centers");
   const before = sumOf(parseMetrics(await world.metrics()), "gateway_rejections_total", isNoCenter);
+  const earlier = await readEarlier(
+    world,
+    centers.map(({ name }) => name),
+  );
   const skus = await report.step(
     "Load stock, bins and prices",
     "through the API of each center",
