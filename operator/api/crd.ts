@@ -56,7 +56,6 @@ export function buildCrds(): KubeObject[] {
       hasStatus: false,
       columns: [
         { name: "Version", type: "integer", jsonPath: ".spec.version" },
-        { name: "Cells", type: "string", jsonPath: ".spec.cells[*].name" },
         { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
       ],
     }),

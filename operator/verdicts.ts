@@ -1,0 +1,230 @@
+import type { Condition } from "../platform/kube/objects.ts";
+import { SLICE_NAMES } from "../platform/slices.ts";
+import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
+import { ANNOTATIONS, LABELS } from "./api/names.ts";
+import { type StepState, unknown } from "./errors.ts";
+import type { Facts, Situation } from "./facts.ts";
+import { find, type Observed } from "./observed.ts";
+import type { Steps } from "./steps.ts";
+import { rolloutOf } from "./workloads.ts";
+
+/** Conditions that are steps on the way to a serving cell. */
+const STEPS = [
+  "Provisioned",
+  "DatabaseReady",
+  "SchemaMigrated",
+  "CacheReady",
+  "TopicsReady",
+  "ServicesReady",
+  "Isolated",
+] as const;
+
+/** One condition without its times. */
+export type Verdict = readonly [status: Condition["status"], reason: string, message: string];
+
+/** Every condition of a situation; `steps` is undefined when the pass builds nothing. */
+export function verdictsOf(
+  fc: FulfillmentCenter,
+  observed: Observed,
+  situation: Situation,
+  steps: Steps | undefined,
+): Record<string, Verdict> {
+  const states = Object.fromEntries(
+    STEPS.map((type) => [type, steps?.[type] ?? notYet(situation)]),
+  ) as unknown as Steps;
+  const stop = stopOf(situation, states);
+  const available = availableOf(fc, observed, situation, states);
+  const ready = readyOf(fc, situation, states, stop);
+  const lost = "lostNamespace" in situation ? situation.lostNamespace : undefined;
+  const verdicts: Record<string, Verdict> = {
+    Ready: ready,
+    Available: available,
+    Reconciling: reconcilingOf(situation, ready, stop),
+    Stalled:
+      stop === undefined
+        ? ["False", "Progressing", "Nothing waits for a person."]
+        : ["True", stop.reason, stop.message],
+    Degraded: degradedOf(observed, situation, states, available),
+    Draining:
+      fc.spec.mode === "Draining"
+        ? [
+            "True",
+            "Draining",
+            "New orders go to other centers; open ones are finished here. Set mode to Active to end it.",
+          ]
+        : ["False", "NotDraining", "The center is not being drained."],
+    Deleting:
+      situation.kind === "deleting"
+        ? ["True", situation.reason, situation.message]
+        : ["False", "NotDeleting", "Nobody asked for a deletion."],
+    DataLost:
+      lost === undefined
+        ? ["False", "DataPresent", "The cell has the namespace that its orders were stored in."]
+        : ["True", "NamespaceReplaced", dataLostMessage(observed, lost)],
+  };
+  if (situation.kind === "paused" || situation.kind === "deleting") return keepSteps(fc, verdicts, states);
+  for (const type of STEPS) verdicts[type] = verdictOf(states[type]);
+  return verdicts;
+}
+
+/** A paused or deleted cell keeps what was last known of its steps. */
+function keepSteps(
+  fc: FulfillmentCenter,
+  verdicts: Record<string, Verdict>,
+  states: Steps,
+): Record<string, Verdict> {
+  for (const type of STEPS) {
+    const known = fc.status?.conditions?.find((condition) => condition.type === type);
+    verdicts[type] =
+      known === undefined ? verdictOf(states[type]) : [known.status, known.reason, known.message];
+  }
+  return verdicts;
+}
+
+function verdictOf(state: StepState): Verdict {
+  const status = state.kind === "done" ? "True" : state.kind === "unknown" ? "Unknown" : "False";
+  return [status, state.reason, state.message];
+}
+
+function notYet(situation: Situation): StepState {
+  return situation.kind === "blocked" && situation.ownership.kind === "absent"
+    ? unknown("Pending", "Not looked at yet; no action needed.")
+    : unknown(
+        "NotChecked",
+        "Not known, because the operator may not act on this cell; see Stalled and Ready.",
+      );
+}
+
+/** The one reason that a person must act on, when there is one. */
+function stopOf(situation: Situation, states: Steps): { reason: string; message: string } | undefined {
+  if (situation.kind === "invalid")
+    return { reason: "InvalidSpec", message: `The spec cannot be used: ${situation.message}; correct it.` };
+  if (situation.kind === "deleting") return situation.stalled ? situation : undefined;
+  if (situation.kind === "blocked" && situation.ownership.kind === "taken")
+    return { reason: "NamespaceTaken", message: situation.ownership.message };
+  return STEPS.map((type) => states[type]).find((state) => state.kind === "stalled");
+}
+
+function availableOf(
+  fc: FulfillmentCenter,
+  observed: Observed,
+  situation: Situation,
+  states: Steps,
+): Verdict {
+  if (situation.kind === "deleting")
+    return ["False", "Deleting", "The center is being deleted and takes no orders."];
+  if (situation.kind === "paused") {
+    const known = fc.status?.conditions?.find(({ type }) => type === "Available");
+    return known === undefined
+      ? ["Unknown", "Paused", "The operator is paused; set paused to false."]
+      : [known.status, known.reason, known.message];
+  }
+  if (situation.kind !== "building") return ["False", "NotBuilt", "The cell does not exist yet; see Ready."];
+  if (situation.lostNamespace !== undefined)
+    return ["False", "DataLost", dataLostMessage(observed, situation.lostNamespace)];
+  if (fc.spec.mode !== "Active")
+    return [
+      "False",
+      fc.spec.mode,
+      `The center is ${fc.spec.mode.toLowerCase()} by its spec and takes no new orders.`,
+    ];
+  if (states.DatabaseReady.kind !== "done")
+    return ["False", "DatabaseNotReady", states.DatabaseReady.message];
+  const silent = SLICE_NAMES.filter((slice) => !sliceServes(slice, observed, situation.facts));
+  if (silent.length > 0)
+    return ["False", "ServicesNotReady", `Not serving: ${silent.join(", ")}; see ServicesReady.`];
+  return ["True", "Serving", "Every service has a pod that serves."];
+}
+
+function sliceServes(slice: string, observed: Observed, facts: Facts): boolean {
+  if (facts.epochs.issued) return false;
+  return observed.objects.some((object) => {
+    if (object.kind !== "Deployment") return false;
+    const { template } = object.spec as { template?: { metadata?: { labels?: Record<string, string> } } };
+    return template?.metadata?.labels?.[LABELS.slice(slice)] !== undefined && rolloutOf(object).available > 0;
+  });
+}
+
+function readyOf(
+  fc: FulfillmentCenter,
+  situation: Situation,
+  states: Steps,
+  stop: { reason: string; message: string } | undefined,
+): Verdict {
+  if (situation.kind === "deleting") return ["False", "Deleting", situation.message];
+  if (situation.kind === "paused")
+    return ["Unknown", "Paused", "The spec is not acted on while paused is true; set it to false to go on."];
+  if (stop !== undefined) return ["False", stop.reason, stop.message];
+  if (situation.kind !== "building") {
+    const leaving = situation.kind === "blocked" && situation.ownership.kind === "terminating";
+    return leaving
+      ? [
+          "False",
+          "NamespaceTerminating",
+          "The old namespace is still being deleted; the cell is made anew when it is gone.",
+        ]
+      : ["Unknown", "Pending", "The first pass has begun; no action needed."];
+  }
+  const { facts } = situation;
+  if (situation.lostNamespace !== undefined)
+    return ["False", "DataLost", "The cell was rebuilt empty; see DataLost for how to admit it."];
+  const gates = STEPS.filter(
+    (type) => type !== "Isolated" || facts.cell.spec.isolation.networkPolicy === "Required",
+  );
+  const open = gates.map((type) => states[type]).find((state) => state.kind !== "done");
+  if (facts.epochs.issued)
+    return ["False", "EpochIssued", "A new epoch was issued; the services follow it. No action needed."];
+  if (open !== undefined) return ["False", open.reason, open.message];
+  if (fc.spec.mode === "Fenced") return fencedReady(facts);
+  return [
+    "True",
+    "Ready",
+    fc.spec.mode === "Draining"
+      ? "The cell runs and takes no new orders."
+      : "The cell runs as its spec asks.",
+  ];
+}
+
+function fencedReady(facts: Facts): Verdict {
+  if (facts.fence?.kind === "succeeded")
+    return ["True", "Fenced", "Every writer is shut out; set mode to Active to let the cell write again."];
+  const result = facts.fence?.kind === "failed" ? facts.fence.result : undefined;
+  return result?.ok === false
+    ? ["False", result.reason, `Fencing failed: ${result.message}; it is tried again.`]
+    : ["False", "Fencing", "A Job is raising the epoch in the shard; no action needed."];
+}
+
+function reconcilingOf(situation: Situation, ready: Verdict, stop: unknown): Verdict {
+  if (situation.kind === "paused")
+    return ["False", "Paused", "The operator is asked not to act; set paused to false to go on."];
+  if (stop !== undefined) return ["False", "Stalled", "The operator waits for a person; see Stalled."];
+  return ready[0] === "True"
+    ? ["False", "UpToDate", "Everything is as the spec asks."]
+    : ["True", ready[1], ready[2]];
+}
+
+/** Serving with less than the spec asks for. A rollout is not: it keeps every pod until its successor is available. */
+function degradedOf(observed: Observed, situation: Situation, states: Steps, available: Verdict): Verdict {
+  const full: Verdict = [
+    "False",
+    "NotDegraded",
+    "The cell serves at full strength, or not at all; see Available.",
+  ];
+  if (situation.kind !== "building" || available[0] !== "True") return full;
+  if (states.CacheReady.kind !== "done") return ["True", "CacheNotReady", states.CacheReady.message];
+  const short = situation.facts.deployments.filter((desired) => {
+    const live = find(observed, "Deployment", desired.metadata.name);
+    return live !== undefined && rolloutOf(live).available < rolloutOf(live).replicas;
+  });
+  if (short.length === 0) return full;
+  const names = short.map(({ metadata }) => metadata.name).join(", ");
+  return ["True", "PodsMissing", `Not every pod is available of: ${names}; see ServicesReady.`];
+}
+
+function dataLostMessage(observed: Observed, lost: string): string {
+  const uid = observed.namespace?.metadata.uid ?? "<uid of the new namespace>";
+  return (
+    `Namespace ${lost} was deleted together with its orders and the cell is empty. Restore the data, or admit the empty ` +
+    `cell with the annotation ${ANNOTATIONS.acknowledgeDataLoss}=${uid}.`
+  );
+}
