@@ -50,7 +50,7 @@ export interface DrillOptions {
   note(text: string): void;
 }
 
-const INTERVAL_MS = 400;
+const INTERVAL_MS = 500;
 const BEFORE_MS = 5_000;
 const AFTER_MS = 5_000;
 const READY_TIMEOUT_MS = 180_000;

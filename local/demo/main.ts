@@ -14,6 +14,7 @@ const USAGE = `usage: npm run demo -- [options]
 
   --json FILE            write the facts of the run for a machine
   --orders N             orders of the main part (default 40)
+  --index N              which local cluster to use (default 0; tests have their own)
   --kubeconfig FILE      use this cluster instead of a local one (images must be reachable for it: --image, --stores-image)
   --image REF            image of the product, with --kubeconfig
   --stores-image REF     image of PostgreSQL, Redis and Kafka, with --kubeconfig
@@ -33,6 +34,7 @@ async function main(): Promise<number> {
       kubeconfig: { type: "string" },
       image: { type: "string" },
       "stores-image": { type: "string" },
+      index: { type: "string", default: "0" },
       "without-kubernetes": { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -54,6 +56,7 @@ async function main(): Promise<number> {
       root: ROOT,
       report: progress,
       signal: stopping.signal,
+      index: Number(values.index),
       kubeconfig: values.kubeconfig,
       images: { cell: values.image, stores: values["stores-image"] },
     });

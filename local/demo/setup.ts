@@ -12,6 +12,8 @@ export interface SetupOptions {
   readonly root: string;
   readonly report: Report;
   readonly signal: AbortSignal;
+  /** Which local cluster; 0 is the demo's own. */
+  readonly index: number;
   readonly kubeconfig: string | undefined;
   readonly images: { readonly cell: string | undefined; readonly stores: string | undefined };
 }
@@ -43,6 +45,7 @@ async function prepareLocal({
   root,
   report,
   signal,
+  index,
 }: SetupOptions): Promise<Prepared & { images: InstallImages }> {
   const checked = await preflight({ kubernetes: true });
   if (!checked.ok) throw new Error(checked.problems.map(({ message }) => message).join("\n"));
@@ -54,7 +57,7 @@ async function prepareLocal({
   const images = await buildImages({ report, root });
   await compiling;
   const archives = images.archives.map(({ archive }) => archive);
-  const cluster = await startCluster({ index: 0, report, images: archives, signal });
+  const cluster = await startCluster({ index, report, images: archives, signal });
   const target = {
     kubectl: cluster.kubectlPath,
     helm: cluster.helmPath,

@@ -1,0 +1,87 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { pause } from "./api.ts";
+
+/** One program of ours as a process on this machine. */
+export interface Running {
+  readonly name: string;
+  readonly logFile: string;
+  /** Ends it at once, as a crash does. */
+  crash(): Promise<void>;
+  /** Ends it properly, and at once when that takes too long. */
+  stop(): Promise<void>;
+}
+
+const STOP_TIMEOUT_MS = 20_000;
+
+/** Starts `node ARGS` with this environment; its output goes to a file in `dir`. */
+export function startProcess(options: {
+  name: string;
+  root: string;
+  dir: string;
+  args: readonly string[];
+  env: Readonly<Record<string, string>>;
+}): Running {
+  const { name, root, dir, args, env } = options;
+  const logFile = join(dir, `${name}.log`);
+  const log = openSync(logFile, "a");
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    env: { PATH: process.env.PATH ?? "", HOME: dir, ...env },
+    stdio: ["ignore", log, log],
+  });
+  closeSync(log);
+  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  return {
+    name,
+    logFile,
+    async crash() {
+      if (isAlive(child)) child.kill("SIGKILL");
+      await ended;
+    },
+    async stop() {
+      if (isAlive(child)) child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+      await ended;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Runs `node ARGS` to its end; throws with the place of its log when it fails. */
+export async function runProcess(options: Parameters<typeof startProcess>[0]): Promise<void> {
+  const { name, root, dir, args, env } = options;
+  const logFile = join(dir, `${name}.log`);
+  const log = openSync(logFile, "a");
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    env: { PATH: process.env.PATH ?? "", HOME: dir, ...env },
+    stdio: ["ignore", log, log],
+  });
+  closeSync(log);
+  const code = await new Promise<number>((resolve) => child.once("close", (status) => resolve(status ?? 1)));
+  if (code !== 0) throw new Error(`${name} ended with ${code}; its log is ${logFile}`);
+}
+
+function isAlive(child: ChildProcess): boolean {
+  return child.exitCode === null && child.signalCode === null;
+}
+
+/** Waits until every address answers 2xx. */
+export async function untilHealthy(urls: readonly string[], timeoutMs: number): Promise<void> {
+  const untilMs = Date.now() + timeoutMs;
+  for (const url of urls) {
+    while (!(await isHealthy(url))) {
+      if (Date.now() > untilMs) throw new Error(`${url} is not ready after ${timeoutMs / 1000} s`);
+      await pause(200);
+    }
+  }
+}
+
+export async function isHealthy(url: string): Promise<boolean> {
+  return fetch(url, { signal: AbortSignal.timeout(3_000) }).then(
+    (response) => response.ok,
+    () => false,
+  );
+}
