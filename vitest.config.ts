@@ -4,7 +4,9 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["**/*.test.ts"], exclude: ["node_modules/**"], testTimeout: 20_000 } },
+      {
+        test: { name: "unit", include: ["**/*.test.ts"], exclude: ["node_modules/**"], testTimeout: 20_000 },
+      },
       {
         test: {
           name: "integration",
