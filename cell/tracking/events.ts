@@ -2,7 +2,13 @@ import type { DomainEvent } from "../../platform/events.ts";
 import type { Subscription } from "../../platform/inbox.ts";
 import type { Tx } from "../../platform/sql.ts";
 import { dispatchAssigned, dispatchUnassigned } from "../dispatch/contract.ts";
-import { orderCancelled, orderConfirmed, orderDelivered } from "../orders/contract.ts";
+import {
+  orderCancelled,
+  orderConfirmed,
+  orderDelivered,
+  orderPaymentFailed,
+  orderRejected,
+} from "../orders/contract.ts";
 import { removeCourier, saveCourier, saveDestination, saveEnd } from "./store.ts";
 
 /** Learns from orders where a parcel goes and how it ended, from dispatch who carries it. */
@@ -29,7 +35,13 @@ export function createSubscriptions(): Subscription[] {
     {
       consumer: "tracking-orders",
       from: "orders",
-      types: [orderConfirmed.type, orderCancelled.type, orderDelivered.type],
+      types: [
+        orderConfirmed.type,
+        orderCancelled.type,
+        orderDelivered.type,
+        orderPaymentFailed.type,
+        orderRejected.type,
+      ],
       handle: aboutOrders,
     },
     {
