@@ -90,6 +90,7 @@ export function createDispatchService(deps: DispatchDeps): DispatchService {
     tx: Tx,
     assignment: Assignment,
     to: AssignmentState,
+    event: AssignmentEvent,
     input: { proofKind?: string } = {},
   ): Promise<Assignment> {
     const version = assignment.version + 1;
@@ -103,7 +104,8 @@ export function createDispatchService(deps: DispatchDeps): DispatchService {
     if (to === "assigned") await saveJob(tx, orderId, "assigned");
     if (to === "delivered") await saveJob(tx, orderId, "done");
     if (to === "declined" || to === "expired" || to === "unassigned") await saveJob(tx, orderId, "waiting");
-    if (to === "declined" || to === "expired") await addStrike(tx, courierId, orderId);
+    // Also who gives back what was taken: the parcel must not come straight back to the same courier.
+    if (event === "decline" || to === "expired") await addStrike(tx, courierId, orderId);
     const type = ANNOUNCED[to];
     if (type !== undefined) {
       const data = {
@@ -181,12 +183,12 @@ export function createDispatchService(deps: DispatchDeps): DispatchService {
           return fail("conflict", `This assignment is ${assignment.state}.`, { state: assignment.state });
         if (event === "handoff" && input.packageBarcode !== assignment.packageBarcode)
           return fail("unprocessable", "This is not the parcel of this assignment; scan the right one.");
-        return { ok: true as const, assignment: await move(tx, assignment, to, input) };
+        return { ok: true as const, assignment: await move(tx, assignment, to, event, input) };
       }),
     async applyTo(tx, by, event) {
       const assignment = await lockActive(tx, by);
       const to = assignment && nextAssignmentState(assignment.state, event);
-      if (assignment && to !== undefined) await move(tx, assignment, to);
+      if (assignment && to !== undefined) await move(tx, assignment, to, event);
     },
     async offerRound() {
       if (!(await hasWaitingJobs(sql))) return 0;
@@ -202,7 +204,7 @@ export function createDispatchService(deps: DispatchDeps): DispatchService {
     expireRound: () =>
       sql.transaction(async (tx) => {
         const expired = await lockExpired(tx, ROUND_JOBS);
-        for (const assignment of expired) await move(tx, assignment, "expired");
+        for (const assignment of expired) await move(tx, assignment, "expired", "expire");
         return expired.length;
       }),
   };
