@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../platform/log.ts";
@@ -43,13 +43,15 @@ export async function withoutKubernetes(options: WithoutKubernetesOptions): Prom
   const installed = await ensureSystemPackages(progress, ["stores"]);
   if (!installed.ok) throw new Error(installed.message);
   const dir = await mkdtemp(join(tmpdir(), "fulfillment-cells-demo-"));
+  // PostgreSQL runs as a user of its own, who has to pass through; what is secret in here is closed by itself.
+  await chmod(dir, 0o755);
   const stops: (() => Promise<unknown>)[] = [];
   try {
     return await run(options, dir, stops);
   } finally {
     for (const stop of stops.reverse()) await stop().catch(() => undefined);
     await rm(dir, { recursive: true, force: true });
-    progress.note(`${root}: nothing is left running`);
+    progress.line("Nothing is left running.");
   }
 }
 
