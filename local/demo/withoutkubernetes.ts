@@ -34,7 +34,7 @@ export interface WithoutKubernetesOptions {
 
 /** Gateway and two Compact cells as processes on real stores: orders, drill and books, but no operator. Returns the exit code. */
 export async function withoutKubernetes(options: WithoutKubernetesOptions): Promise<number> {
-  const { root, progress } = options;
+  const { progress } = options;
   progress.line(
     "Without Kubernetes: not shown are the operator, the topology Separate, policies, quotas and Pod Security.",
   );
