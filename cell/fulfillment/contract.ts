@@ -52,6 +52,13 @@ export const scanBody = z.object({
 export type ScanBody = z.infer<typeof scanBody>;
 export const shortBody = z.object({ eventId, lineId: z.string().min(1).max(120), quantity: quantitySchema });
 export type ShortBody = z.infer<typeof shortBody>;
+/** How many units of a line are in the tote, as counted after a mismatch of the weight. */
+export const recountBody = z.object({
+  eventId,
+  lineId: z.string().min(1).max(120),
+  quantity: z.int().min(0).max(999),
+});
+export type RecountBody = z.infer<typeof recountBody>;
 export const packBody = z.object({
   weightGrams: z.int().min(0).max(1_000_000),
   packageBarcode: z.string().min(4).max(64).optional(),

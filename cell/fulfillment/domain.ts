@@ -2,16 +2,28 @@
 export const PICK_LIST_STATES = ["open", "picking", "picked", "packed", "cancelling", "cancelled"] as const;
 export type PickListState = (typeof PICK_LIST_STATES)[number];
 
-export const PICK_LIST_EVENTS = ["start", "resolve", "recount", "pack", "cancel", "putback"] as const;
+/** `resolve`: every line is picked or short. `exhaust`: every line is short. `mismatch`: the package's weight cannot be right. */
+export const PICK_LIST_EVENTS = [
+  "start",
+  "resolve",
+  "exhaust",
+  "mismatch",
+  "pack",
+  "cancel",
+  "putback",
+] as const;
 export type PickListEvent = (typeof PICK_LIST_EVENTS)[number];
 
-/** Any pair that is not listed changes nothing. */
+/**
+ * Any pair that is not listed changes nothing. Back in `picking` after a mismatch there is nothing left to scan: the picker counts the
+ * tote, says what is missing, and packs from there.
+ */
 export const PICK_LIST_TRANSITIONS: Readonly<
   Record<PickListState, Readonly<Partial<Record<PickListEvent, PickListState>>>>
 > = {
   open: { start: "picking", cancel: "cancelled" },
-  picking: { resolve: "picked", cancel: "cancelling" },
-  picked: { pack: "packed", recount: "picking", cancel: "cancelling" },
+  picking: { resolve: "picked", exhaust: "cancelled", pack: "packed", cancel: "cancelling" },
+  picked: { pack: "packed", mismatch: "picking", cancel: "cancelling" },
   packed: { cancel: "cancelling" },
   cancelling: { putback: "cancelled" },
   cancelled: {},
@@ -65,6 +77,23 @@ export function allResolved(lines: readonly PickLine[]): boolean {
 
 export function nothingPicked(lines: readonly PickLine[]): boolean {
   return lines.every((line) => line.picked === 0);
+}
+
+/** What scans have resolved: units of one line that are in the tote, are not on the shelf, or were counted out of the tote again. */
+export interface Resolution {
+  readonly lineId: string;
+  readonly kind: "pick" | "short" | "recount";
+  readonly quantity: number;
+}
+
+/** The lines after a scan. A recount moves units from picked to short. */
+export function resolveLines(lines: readonly PickLine[], scan: Resolution): PickLine[] {
+  return lines.map((line) => {
+    if (line.id !== scan.lineId) return line;
+    if (scan.kind === "pick") return { ...line, picked: line.picked + scan.quantity };
+    const picked = scan.kind === "recount" ? line.picked - scan.quantity : line.picked;
+    return { ...line, picked, short: line.short + scan.quantity };
+  });
 }
 
 /** What a package should weigh, packaging aside. */

@@ -8,6 +8,7 @@ import {
   pickListAnswer,
   pickListsAnswer,
   pickListsQuery,
+  recountBody,
   scanBody,
   shortBody,
   startBody,
@@ -86,8 +87,22 @@ export function createRoutes(deps: { service: FulfillmentService; sql: Sql }): R
       access: PICKERS,
       body: shortBody,
       responses: answer,
-      async handler({ params, body }) {
-        const done = await service.short(params.pickListId ?? "", body);
+      async handler({ params, body, principal }) {
+        const picker = principal.user?.sub ?? "unknown";
+        const done = await service.short(params.pickListId ?? "", body, picker);
+        return done.ok ? ok(toAnswer(done.list)) : done;
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: path("/recount"),
+      summary: "How many units of a line are in the tote, after the package weighed too little or too much.",
+      access: PICKERS,
+      body: recountBody,
+      responses: answer,
+      async handler({ params, body, principal }) {
+        const picker = principal.user?.sub ?? "unknown";
+        const done = await service.recount(params.pickListId ?? "", body, picker);
         return done.ok ? ok(toAnswer(done.list)) : done;
       },
     }),

@@ -4,10 +4,9 @@ import { type Failure, fail } from "../../platform/problem.ts";
 import type { Sql, Tx } from "../../platform/sql.ts";
 import {
   fulfillmentPacked,
-  fulfillmentPicked,
   fulfillmentPickingStarted,
   fulfillmentPutbackDone,
-  fulfillmentShort,
+  type RecountBody,
   type ScanBody,
   type ShortBody,
 } from "./contract.ts";
@@ -15,250 +14,205 @@ import {
   allResolved,
   contentWeightGrams,
   nextPickListState,
-  nothingPicked,
-  openUnits,
   type PickLine,
   type PickListEvent,
   unitsBySku,
   weightFits,
 } from "./domain.ts";
-import {
-  applyScan,
-  dropScan,
-  findPickList,
-  noteScan,
-  type PickList,
-  pendingUnits,
-  type Scan,
-  savePickList,
-} from "./store.ts";
+import type { Done, Scans } from "./scans.ts";
+import { pendingScans } from "./scanstore.ts";
+import { findPickList, isLabelTaken, type PickList, savePickList } from "./store.ts";
 
 type Outcome = { readonly ok: true; readonly list: PickList } | Failure;
 
+/** What pickers do. Each call may be repeated: what has happened already is answered like the first time. */
 export interface FulfillmentService {
   start(id: string, tote: string): Promise<Outcome>;
   scan(id: string, body: ScanBody, picker: string): Promise<Outcome>;
-  short(id: string, body: ShortBody): Promise<Outcome>;
+  short(id: string, body: ShortBody, picker: string): Promise<Outcome>;
+  recount(id: string, body: RecountBody, picker: string): Promise<Outcome>;
   pack(id: string, weightGrams: number, packageBarcode: string | undefined): Promise<Outcome>;
   putBack(id: string): Promise<Outcome>;
 }
 
 const NO_LIST = fail("not-found", "There is no such pick list.");
+const UNDER_WAY = fail("too-early", "A scan of this list is still under way; try again in a moment.");
+
+/** What a move changes beside the state; or why not, with the move that is made instead. */
+type Effect =
+  | { readonly tote?: string; readonly packageBarcode?: string; readonly refused?: undefined }
+  | { readonly refused: Failure; readonly instead?: PickListEvent };
+
+interface Move {
+  readonly event: PickListEvent;
+  /** Whether the list is already where this move leads. */
+  isDone(list: PickList): boolean;
+  /** What else belongs to the move. */
+  effect(tx: Tx, list: PickList, version: number): Promise<Effect>;
+}
 
 /** The work of pickers. Stock is changed before a scan is acknowledged, under the scan's own id. */
-export function createFulfillmentService(deps: { sql: Sql; inventory: ServiceClient }): FulfillmentService {
-  const { sql, inventory } = deps;
+export function createFulfillmentService(deps: {
+  sql: Sql;
+  inventory: ServiceClient;
+  scans: Scans;
+}): FulfillmentService {
+  const { sql, inventory, scans } = deps;
 
-  async function reread(id: string): Promise<Outcome> {
+  async function reread(id: string, done: Done): Promise<Outcome> {
+    if (!done.ok) return done;
     const list = await findPickList(sql, id);
     return list ? { ok: true, list } : NO_LIST;
   }
 
-  /** Notes the scan, tells inventory, counts it: killed anywhere, the picker's repetition completes it. */
-  async function resolveUnits(
-    id: string,
-    scan: Omit<Scan, "pickListId">,
-    check: (list: PickList, line: PickLine) => Failure | undefined,
-    tell: (list: PickList, line: PickLine) => Promise<{ ok: true } | Failure>,
-  ): Promise<Outcome> {
-    const full: Scan = { ...scan, pickListId: id };
-    const noted = await sql.transaction(async (tx) => {
-      const list = await findPickList(tx, id, true);
-      const line = list?.lines.find((candidate) => candidate.id === scan.lineId);
-      if (!list) return NO_LIST;
-      if (!line) return fail("unprocessable", "This pick list has no such line.");
-      const before = await findScan(tx, full);
-      if (before?.applied) return { ok: true as const, list, line, done: true };
-      if (before === undefined) {
-        if (list.state !== "picking")
-          return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
-        const refused = check(list, line);
-        if (refused) return refused;
-        const free = openUnits(line) - (await pendingUnits(tx, id, line.id));
-        if (scan.quantity > free)
-          return fail("unprocessable", `Only ${free} are left to pick on this line.`, { left: free });
-      }
-      await noteScan(tx, full);
-      return { ok: true as const, list, line, done: false };
-    });
-    if (!noted.ok) return noted;
-    if (noted.done) return reread(id);
-    const told = await tell(noted.list, noted.line);
-    if (!told.ok) {
-      // A refusal is final and changed nothing; anything else may have happened, and is asked again under the same id.
-      if (told.code === "unprocessable" || told.code === "conflict" || told.code === "not-found")
-        await sql.transaction((tx) => dropScan(tx, full));
-      return told;
-    }
-    await sql.transaction((tx) => count(tx, full));
-    return reread(id);
-  }
-
-  async function count(tx: Tx, scan: Scan): Promise<void> {
-    const list = await findPickList(tx, scan.pickListId, true);
-    if (!list || !(await applyScan(tx, scan))) return;
-    const lines = list.lines.map((line) =>
-      line.id === scan.lineId
-        ? {
-            ...line,
-            [scan.kind === "pick" ? "picked" : "short"]:
-              (scan.kind === "pick" ? line.picked : line.short) + scan.quantity,
-          }
-        : line,
-    );
-    let version = list.version;
-    const base = { orderId: list.orderId, pickListId: list.id };
-    if (scan.kind === "short") {
-      const sku = lines.find((line) => line.id === scan.lineId)?.sku ?? "";
-      version++;
-      await announce(tx, list.id, version, fulfillmentShort.type, {
-        ...base,
-        lines: [{ sku, quantity: scan.quantity }],
-      });
-    }
-    if (list.state === "picking" && allResolved(lines)) {
-      version++;
-      const none = nothingPicked(lines);
-      const short = unitsBySku(lines, (line) => line.short);
-      await announce(tx, list.id, version, fulfillmentPicked.type, { ...base, short, nothingPicked: none });
-      await savePickList(tx, list.id, { state: none ? "cancelled" : "picked", version });
-    } else await savePickList(tx, list.id, { state: list.state, version });
-  }
-
-  async function move(
-    id: string,
-    event: PickListEvent,
-    effect: (
-      tx: Tx,
-      list: PickList,
-      version: number,
-    ) => Promise<{ tote?: string; packageBarcode?: string } | Failure>,
-  ): Promise<Outcome> {
-    const moved = await sql.transaction(async (tx) => {
+  async function move(id: string, { event, isDone, effect }: Move): Promise<Outcome> {
+    const moved = await sql.transaction(async (tx): Promise<Done> => {
       const list = await findPickList(tx, id, true);
       if (!list) return NO_LIST;
+      if (isDone(list)) return { ok: true };
       const state = nextPickListState(list.state, event);
-      if (state === undefined)
-        return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
+      if (state === undefined) return wrongState(list);
       const version = list.version + 1;
       const change = await effect(tx, list, version);
-      if ("ok" in change) return change;
-      await savePickList(tx, id, { state, version, ...change });
-      return { ok: true as const };
+      if (change.refused === undefined) {
+        await savePickList(tx, id, { state, version, ...change });
+        return { ok: true };
+      }
+      const instead = change.instead && nextPickListState(list.state, change.instead);
+      if (instead !== undefined) await savePickList(tx, id, { state: instead, version });
+      return change.refused;
     });
-    return moved.ok ? reread(id) : moved;
+    return reread(id, moved);
   }
 
   return {
     start: (id, tote) =>
-      move(id, "start", async (tx, list, version) => {
-        const data = { orderId: list.orderId, pickListId: id };
-        await announce(tx, id, version, fulfillmentPickingStarted.type, data);
-        return { tote };
-      }),
-    scan: (id, body, picker) =>
-      resolveUnits(
-        id,
-        { eventId: body.eventId, lineId: body.lineId, kind: "pick", quantity: body.quantity },
-        (_list, line) => {
-          const { aisle, position, level } = line.bin;
-          if (body.bin.aisle !== aisle || body.bin.position !== position || body.bin.level !== level)
-            return fail(
-              "unprocessable",
-              `Wrong bin: go to aisle ${aisle}, position ${position}, level ${level}.`,
-            );
-          if (body.barcode !== line.barcode)
-            return fail("unprocessable", "Wrong article: this is not what the line asks for.");
-          return undefined;
+      move(id, {
+        event: "start",
+        isDone: (list) => list.state === "picking" && list.tote === tote,
+        async effect(tx, list, version) {
+          await say(tx, list, version, fulfillmentPickingStarted.type);
+          return { tote };
         },
-        (list, line) =>
-          inventory.call({
-            method: "POST",
-            path: "/internal/picks",
-            idempotencyKey: `${id}:${body.eventId}`,
-            body: {
-              pickId: `${id}:${body.eventId}`,
-              holdId: list.holdId,
-              sku: line.sku,
-              bin: line.bin,
-              quantity: body.quantity,
-              actor: { kind: "human", id: picker },
-            },
-          }),
-      ),
-    short: (id, body) =>
-      resolveUnits(
-        id,
-        { eventId: body.eventId, lineId: body.lineId, kind: "short", quantity: body.quantity },
-        () => undefined,
-        (list, line) =>
-          inventory.call({
-            method: "POST",
-            path: "/internal/shorts",
-            idempotencyKey: `${id}:${body.eventId}`,
-            body: {
-              shortId: `${id}:${body.eventId}`,
-              holdId: list.holdId,
-              sku: line.sku,
-              bin: line.bin,
-              quantity: body.quantity,
-            },
-          }),
-      ),
-    pack: (id, weightGrams, packageBarcode) =>
-      move(id, "pack", async (tx, list, version) => {
-        const expected = contentWeightGrams(list.lines);
-        if (!weightFits(expected, weightGrams))
-          return fail(
-            "conflict",
-            `The package weighs ${weightGrams} g where about ${expected} g were picked: recount it.`,
-            {
-              expectedGrams: expected,
-            },
-          );
-        const barcode = packageBarcode ?? `PKG-${id.slice(-12).toUpperCase()}`;
-        await announce(tx, id, version, fulfillmentPacked.type, {
-          orderId: list.orderId,
-          pickListId: id,
-          packageBarcode: barcode,
-          weightGrams,
-          deliverTo: list.deliverTo,
-          promisedAt: list.promisedAt.toISOString(),
-          lines: unitsBySku(list.lines, (line) => line.picked),
-        });
-        return { packageBarcode: barcode };
       }),
+    async scan(id, { eventId, lineId, quantity, bin, barcode }, picker) {
+      const scan = { eventId, pickListId: id, lineId, kind: "pick" as const, quantity, actor: picker };
+      return reread(id, await scans.take(scan, (_list, line) => wrongScan(line, bin, barcode)));
+    },
+    async short(id, { eventId, lineId, quantity }, picker) {
+      const scan = { eventId, pickListId: id, lineId, kind: "short" as const, quantity, actor: picker };
+      return reread(id, await scans.take(scan, () => undefined));
+    },
+    recount: (id, body, picker) => recount(id, body, picker),
+    async pack(id, weightGrams, packageBarcode) {
+      const settled = await scans.settle(id);
+      if (!settled.ok) return settled;
+      return move(id, {
+        event: "pack",
+        isDone: ({ state, packageBarcode: label }) =>
+          state === "packed" && (packageBarcode === undefined || packageBarcode === label),
+        effect: (tx, list, version) => close(tx, list, version, { weightGrams, packageBarcode }),
+      });
+    },
     async putBack(id) {
-      const list = await findPickList(sql, id);
+      const settled = await scans.settle(id);
+      const list = settled.ok ? await findPickList(sql, id) : undefined;
+      if (!settled.ok) return settled;
       if (!list) return NO_LIST;
-      if (list.state !== "cancelling")
-        return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
+      if (list.state === "cancelled" && list.tote !== undefined) return { ok: true, list };
+      if (list.state !== "cancelling") return wrongState(list);
       const stock = await returnStock(inventory, list);
       if (!stock.ok) return stock;
-      return move(id, "putback", async (tx, _list, version) => {
-        await announce(tx, id, version, fulfillmentPutbackDone.type, {
-          orderId: list.orderId,
-          pickListId: id,
-        });
-        return {};
+      return move(id, {
+        event: "putback",
+        isDone: ({ state }) => state === "cancelled",
+        async effect(tx, current, version) {
+          if ((await pendingScans(tx, id)).length > 0) return { refused: UNDER_WAY };
+          await say(tx, current, version, fulfillmentPutbackDone.type);
+          return {};
+        },
       });
     },
   };
+
+  async function recount(id: string, body: RecountBody, picker: string): Promise<Outcome> {
+    const list = await findPickList(sql, id);
+    if (!list) return NO_LIST;
+    const line = list.lines.find((candidate) => candidate.id === body.lineId);
+    if (!line) return fail("unprocessable", "This pick list has no such line.");
+    const missing = line.picked - body.quantity;
+    const before = { eventId: body.eventId, pickListId: id, lineId: line.id, actor: picker };
+    if (missing < 0)
+      return fail("unprocessable", `Put ${-missing} units back into their bin: ${line.picked} were scanned.`);
+    if (missing === 0) return list.state === "picking" ? { ok: true, list } : wrongState(list);
+    const scan = { ...before, kind: "recount" as const, quantity: missing };
+    return reread(
+      id,
+      await scans.take(scan, (current) => {
+        if (!allResolved(current.lines))
+          return fail("conflict", "There are still lines to pick; a recount comes after a wrong weight.");
+        const others = current.lines.reduce((sum, { picked }) => sum + picked, 0) - missing;
+        if (others > 0) return undefined;
+        return fail("unprocessable", "Nothing would be left to pack; have the order cancelled instead.");
+      }),
+    );
+  }
+}
+
+function wrongState(list: PickList): Failure {
+  return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
+}
+
+function wrongScan(line: PickLine, bin: PickLine["bin"], barcode: string): Failure | undefined {
+  const { aisle, position, level } = line.bin;
+  if (bin.aisle !== aisle || bin.position !== position || bin.level !== level)
+    return fail("unprocessable", `Wrong bin: go to aisle ${aisle}, position ${position}, level ${level}.`);
+  if (barcode !== line.barcode)
+    return fail("unprocessable", "Wrong article: this is not what the line asks for.");
+  return undefined;
+}
+
+/** Closes and weighs the package. */
+async function close(
+  tx: Tx,
+  list: PickList,
+  version: number,
+  { weightGrams, packageBarcode }: { weightGrams: number; packageBarcode: string | undefined },
+): Promise<Effect> {
+  if (!allResolved(list.lines))
+    return {
+      refused: fail("conflict", "There are still lines to pick on this list.", { state: list.state }),
+    };
+  if ((await pendingScans(tx, list.id)).length > 0) return { refused: UNDER_WAY };
+  const expectedGrams = contentWeightGrams(list.lines);
+  if (!weightFits(expectedGrams, weightGrams)) {
+    const detail = `The package weighs ${weightGrams} g where about ${expectedGrams} g were picked: count the tote, then pack again.`;
+    return { refused: fail("conflict", detail, { expectedGrams, state: "picking" }), instead: "mismatch" };
+  }
+  const barcode = packageBarcode ?? `PKG-${list.id.slice(-12).toUpperCase()}`;
+  if (await isLabelTaken(tx, barcode, list.id))
+    return { refused: fail("unprocessable", "This label is on another package; take a new one.") };
+  await say(tx, list, version, fulfillmentPacked.type, {
+    packageBarcode: barcode,
+    weightGrams,
+    deliverTo: list.deliverTo,
+    promisedAt: list.promisedAt.toISOString(),
+    lines: unitsBySku(list.lines, (line) => line.picked),
+  });
+  return { packageBarcode: barcode };
 }
 
 /** Gives back what the floor holds of an order: picked units by putback, the rest by releasing the allocation. */
-async function returnStock(inventory: ServiceClient, list: PickList): Promise<{ ok: true } | Failure> {
+async function returnStock(inventory: ServiceClient, list: PickList): Promise<Done> {
   const picked = list.lines.filter((line) => line.picked > 0);
   if (picked.length > 0) {
+    const putbackId = `${list.id}:putback`;
+    const lines = picked.map(({ sku, bin, picked: quantity }) => ({ sku, bin, quantity }));
     const putBack = await inventory.call({
       method: "POST",
       path: "/internal/putbacks",
-      idempotencyKey: `${list.id}:putback`,
-      body: {
-        putbackId: `${list.id}:putback`,
-        holdId: list.holdId,
-        lines: picked.map(({ sku, bin, picked: quantity }) => ({ sku, bin, quantity })),
-      },
+      idempotencyKey: putbackId,
+      body: { putbackId, holdId: list.holdId, lines },
     });
     if (!putBack.ok) return putBack;
   }
@@ -271,20 +225,7 @@ async function returnStock(inventory: ServiceClient, list: PickList): Promise<{ 
   return released.ok || released.code === "not-found" ? { ok: true } : released;
 }
 
-async function announce(
-  tx: Tx,
-  subject: string,
-  version: number,
-  type: string,
-  data: unknown,
-): Promise<void> {
-  await appendEvent(tx, "fulfillment", { type, subject, version, data });
-}
-
-async function findScan(tx: Tx, scan: Scan): Promise<{ applied: boolean } | undefined> {
-  const rows = await tx.query<{ applied: boolean }>(
-    "SELECT applied FROM fulfillment.scan WHERE pick_list_id = $1 AND event_id = $2",
-    [scan.pickListId, scan.eventId],
-  );
-  return rows[0];
+async function say(tx: Tx, list: PickList, version: number, type: string, data: object = {}): Promise<void> {
+  const base = { orderId: list.orderId, pickListId: list.id };
+  await appendEvent(tx, "fulfillment", { type, subject: list.id, version, data: { ...base, ...data } });
 }

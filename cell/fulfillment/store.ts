@@ -158,63 +158,6 @@ export async function savePickList(
   );
 }
 
-export interface Scan {
-  readonly eventId: string;
-  readonly pickListId: string;
-  readonly lineId: string;
-  readonly kind: "pick" | "short";
-  readonly quantity: number;
-}
-
-/** Notes a scan before its effect on stock; an earlier one with the same id comes back instead. */
-export async function noteScan(tx: Tx, scan: Scan): Promise<Scan & { applied: boolean }> {
-  await tx.query(
-    `INSERT INTO fulfillment.scan (event_id, pick_list_id, line_id, kind, quantity) VALUES ($1, $2, $3, $4, $5)
-     ON CONFLICT (pick_list_id, event_id) DO NOTHING`,
-    [scan.eventId, scan.pickListId, scan.lineId, scan.kind, scan.quantity],
-  );
-  const rows = await tx.query<Scan & { applied: boolean }>(
-    `SELECT event_id AS "eventId", pick_list_id AS "pickListId", line_id AS "lineId", kind, quantity, applied
-     FROM fulfillment.scan WHERE pick_list_id = $1 AND event_id = $2`,
-    [scan.pickListId, scan.eventId],
-  );
-  if (!rows[0]) throw new Error("a scan was not there right after it was written");
-  return rows[0];
-}
-
-/** Units noted by scans whose effect is still under way, by line. */
-export async function pendingUnits(tx: Tx, pickListId: string, lineId: string): Promise<number> {
-  const rows = await tx.query<{ units: number }>(
-    `SELECT COALESCE(sum(quantity), 0)::INT8 AS units FROM fulfillment.scan
-     WHERE pick_list_id = $1 AND line_id = $2 AND NOT applied`,
-    [pickListId, lineId],
-  );
-  return rows[0]?.units ?? 0;
-}
-
-/** Counts a scan on its line; false when it was counted before. */
-export async function applyScan(tx: Tx, scan: Scan): Promise<boolean> {
-  const rows = await tx.query(
-    `UPDATE fulfillment.scan SET applied = true WHERE pick_list_id = $1 AND event_id = $2 AND NOT applied
-     RETURNING event_id`,
-    [scan.pickListId, scan.eventId],
-  );
-  if (rows.length === 0) return false;
-  const column = scan.kind === "pick" ? "picked" : "short";
-  await tx.query(`UPDATE fulfillment.pick_line SET ${column} = ${column} + $2 WHERE id = $1`, [
-    scan.lineId,
-    scan.quantity,
-  ]);
-  return true;
-}
-
-export async function dropScan(tx: Tx, scan: Scan): Promise<void> {
-  await tx.query("DELETE FROM fulfillment.scan WHERE pick_list_id = $1 AND event_id = $2 AND NOT applied", [
-    scan.pickListId,
-    scan.eventId,
-  ]);
-}
-
 export async function callOff(tx: Tx, orderId: string): Promise<void> {
   await tx.query(
     "INSERT INTO fulfillment.called_off (order_id) VALUES ($1) ON CONFLICT (order_id) DO NOTHING",
@@ -224,4 +167,23 @@ export async function callOff(tx: Tx, orderId: string): Promise<void> {
 
 export async function isCalledOff(tx: Tx, orderId: string): Promise<boolean> {
   return (await tx.query("SELECT 1 FROM fulfillment.called_off WHERE order_id = $1", [orderId])).length > 0;
+}
+
+/** Forgets calls that are older than any confirmation that could still arrive; at most `limit`. */
+export async function sweepCalledOff(tx: Tx, limit: number): Promise<number> {
+  const rows = await tx.query(
+    `DELETE FROM fulfillment.called_off WHERE order_id IN (SELECT order_id FROM fulfillment.called_off
+       WHERE at < now() - INTERVAL '30 days' ORDER BY at LIMIT $1) RETURNING order_id`,
+    [limit],
+  );
+  return rows.length;
+}
+
+/** Whether another package carries this label. */
+export async function isLabelTaken(tx: Tx, packageBarcode: string, pickListId: string): Promise<boolean> {
+  const rows = await tx.query("SELECT 1 FROM fulfillment.pick_list WHERE package_barcode = $1 AND id <> $2", [
+    packageBarcode,
+    pickListId,
+  ]);
+  return rows.length > 0;
 }
