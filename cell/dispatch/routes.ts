@@ -30,7 +30,7 @@ export function createRoutes(deps: { service: DispatchService; sql: Sql }): Rout
     defineRoute({
       method: "GET",
       path: "/v1/assignments",
-      summary: "Assignments of a courier, oldest first.",
+      summary: "The latest hundred assignments that fit, oldest first.",
       access: COURIERS,
       query: assignmentsQuery,
       responses: { 200: assignmentsAnswer },

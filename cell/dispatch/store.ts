@@ -212,16 +212,17 @@ export async function saveAssignment(
   );
 }
 
+/** The newest ones that fit, oldest of them first: what is offered now is always among them. */
 export async function listAssignments(
   tx: Tx,
   filter: { courierId?: string | undefined; state?: string | undefined; limit: number },
 ): Promise<Assignment[]> {
   const rows = await tx.query<AssignmentRow>(
     `${ASSIGNMENT} WHERE ($1::TEXT IS NULL OR a.courier_id = $1) AND ($2::TEXT IS NULL OR a.state = $2)
-     ORDER BY a.id LIMIT $3`,
+     ORDER BY a.id DESC LIMIT $3`,
     [filter.courierId ?? null, filter.state ?? null, filter.limit],
   );
-  return rows.map(toAssignment);
+  return rows.map(toAssignment).reverse();
 }
 
 /** An offer let pass. Two within half an hour pause the courier for ten minutes. */
