@@ -25,6 +25,9 @@ export const emptyBody = z.object({});
 export const couriersQuery = z.object({ onShift: z.enum(["true", "false"]).optional() });
 export const couriersAnswer = z.object({ couriers: z.array(courierAnswer) });
 
+/** `userSub` is absent when any courier of the center may act for this one. Never changes. */
+export const courierUserAnswer = z.object({ id: z.string(), userSub: z.string().optional() });
+
 /** Subject of all events: the courier's id. No names, no numbers. */
 export const couriersShiftStarted = eventOf(
   "couriers.shift_started.v1",

@@ -1,7 +1,14 @@
 import { created, defineRoute, type HttpRequest, ok, type Route } from "../../platform/http.ts";
 import { fail } from "../../platform/problem.ts";
 import { coordinatesSchema } from "../../platform/schemas.ts";
-import { courierAnswer, couriersAnswer, couriersQuery, createBody, emptyBody } from "./contract.ts";
+import {
+  courierAnswer,
+  couriersAnswer,
+  couriersQuery,
+  courierUserAnswer,
+  createBody,
+  emptyBody,
+} from "./contract.ts";
 import type { CouriersService } from "./service.ts";
 
 const COURIERS = { roles: ["courier" as const] };
@@ -75,6 +82,17 @@ export function createRoutes(service: CouriersService): Route[] {
       query: couriersQuery,
       responses: { 200: couriersAnswer },
       handler: async ({ query }) => ok({ couriers: await service.list(query.onShift === "true") }),
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/internal/couriers/:courierId",
+      summary: "Who may act for a courier.",
+      access: "internal",
+      responses: { 200: courierUserAnswer },
+      async handler({ params }) {
+        const found = await service.userOf(params.courierId ?? "");
+        return found ? ok(found) : fail("not-found", "There is no such courier.");
+      },
     }),
   ];
 }

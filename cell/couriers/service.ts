@@ -24,6 +24,8 @@ export interface CouriersService {
     position?: Position,
   ): Promise<Outcome>;
   get(id: string): Promise<CourierAnswer | undefined>;
+  /** Who may act for a courier. */
+  userOf(id: string): Promise<{ id: string; userSub?: string } | undefined>;
   list(onShiftOnly: boolean): Promise<CourierAnswer[]>;
   /** Marks couriers that have been silent for too long; answers how many. */
   sweepSilent(afterSeconds: number): Promise<number>;
@@ -75,6 +77,11 @@ export function createCouriersService(deps: { sql: Sql; newId(prefix: string): s
     async get(id) {
       const courier = await findCourier(sql, id);
       return courier && toAnswer(courier);
+    },
+    async userOf(id) {
+      const courier = await findCourier(sql, id);
+      if (!courier) return undefined;
+      return courier.userSub === undefined ? { id } : { id, userSub: courier.userSub };
     },
     list: async (onShiftOnly) => (await listCouriers(sql, onShiftOnly, MAX_LIST)).map(toAnswer),
     sweepSilent: (afterSeconds) =>

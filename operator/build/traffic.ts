@@ -31,6 +31,8 @@ const COMMANDS: readonly (readonly [SliceName, SliceName, string])[] = [
   ["orders", "payments", "authorize, capture, void, refund"],
   ["fulfillment", "inventory", "pick, short, putback; bins of a line"],
   ["dispatch", "tracking", "where the couriers are"],
+  ["dispatch", "couriers", "who may act for a courier"],
+  ["tracking", "couriers", "who may act for a courier"],
   ["tracking", "orders", "whose order it is, and how far"],
 ];
 
