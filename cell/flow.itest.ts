@@ -270,3 +270,50 @@ test("a courier who gives back what was taken is not asked again while another o
   await flow.until(id, "courier_assigned");
   await flow.drop(id);
 });
+
+test("the customer's stream follows the courier and ends with the delivery; a stranger gets none", async () => {
+  await flow.fill({ "stream-a": 2 });
+  const [near] = await hireTwo();
+  const { id } = good(await flow.place([{ sku: "stream-a", quantity: 1 }]));
+  await eventually(async () => (await flow.tracking(id)).promisedAt !== undefined);
+  const screen = await flow.watch(id);
+  await eventually(async () => screen.seen.length > 0);
+  expect(screen.seen[0]).toMatchObject({ orderId: id, status: "waiting" });
+
+  const packageBarcode = await flow.pickAndPack(id);
+  const offer = await flow.assignmentOf(id, "offered");
+  expect(offer.courierId).toBe(near);
+  good(await flow.assignment(offer.id, "ack"));
+  await eventually(async () => screen.seen.at(-1)?.status === "on_the_way");
+  const fix = { courierId: near, seq: 1, ...FAR, deviceTime: new Date().toISOString() };
+  good(await flow.post("courier", "tracking", "/v1/positions", fix));
+  await eventually(async () => screen.seen.at(-1)?.position);
+  expect(screen.seen.at(-1)).toMatchObject({ position: FAR });
+
+  const stranger = flow.cell.as("u-stranger", "customer").tracking;
+  expect(await stranger.call({ method: "GET", path: `/v1/tracking/${id}` })).toMatchObject({
+    code: "not-found",
+  });
+  good(await flow.assignment(offer.id, "handoff", { packageBarcode }));
+  good(await flow.assignment(offer.id, "proof", { kind: "code", value: "1" }));
+  await screen.ended;
+  const last = screen.seen.at(-1);
+  expect(last?.status).toBe("delivered");
+  expect(last?.position).toBeUndefined();
+});
+
+test("after a hundred rides a courier still sees the latest", async () => {
+  const { sql } = flow.cell;
+  await sql.query("INSERT INTO dispatch.job (order_id, state) VALUES ('ord-many', 'done')");
+  await sql.query(
+    `INSERT INTO dispatch.assignment (id, order_id, courier_id, state, ack_by)
+     SELECT 'asg-' || (1000 + n), 'ord-many', 'cou-many', 'delivered', now() FROM generate_series(0, 100) AS n`,
+  );
+  const path = "/v1/assignments?courierId=cou-many";
+  const { assignments } = good(
+    await flow.get<{ assignments: { id: string }[] }>("courier", "dispatch", path),
+  );
+  expect(assignments.map(({ id }) => id)).toEqual(
+    Array.from({ length: 100 }, (_, index) => `asg-${1001 + index}`),
+  );
+});

@@ -58,6 +58,8 @@ export interface Flow {
   assignmentOf(orderId: string, state: AssignmentAnswer["state"]): Promise<AssignmentAnswer>;
   assignment(id: string, step: string, body?: object): Reply<AssignmentAnswer>;
   tracking(orderId: string): Promise<TrackingAnswer>;
+  /** What the customer's screen is sent, until the stream ends by itself. */
+  watch(orderId: string): Promise<{ seen: TrackingAnswer[]; ended: Promise<void> }>;
   stop(): Promise<void>;
 }
 
@@ -104,6 +106,7 @@ export async function startFlow(env: Readonly<Record<string, string>> = {}): Pro
     ...customers(common),
     ...floor(common),
     ...road(common),
+    watch: (orderId) => watch(cell, orderId),
     async stop() {
       await cell.stop();
       await psp.stop();
@@ -144,21 +147,16 @@ function customers({ cell, post, get }: Common) {
     },
     place: (lines: readonly FlowLine[], { key = newUuid(), method = "tok_visa" } = {}) =>
       post<OrderAnswer>("customer", "orders", "/v1/orders", orderBody(lines, method), key),
-    async rawPlace(lines: readonly FlowLine[], method = "tok_visa") {
-      const jwk = JSON.parse(await readFile(join(cell.trustDir, "cell-key.jwk"), "utf8")) as PrivateKey;
-      const signer = await createSigner({ jwk, issuer: "gateway", subject: "gateway" });
-      return fetch(`${cell.url("orders")}/v1/orders`, {
+    rawPlace: async (lines: readonly FlowLine[], method = "tok_visa") =>
+      fetch(`${cell.url("orders")}/v1/orders`, {
         method: "POST",
         headers: {
-          authorization: `Bearer ${await signer.token(cell.center)}`,
+          ...(await customerHeaders(cell)),
           "content-type": "application/json",
           "idempotency-key": newUuid(),
-          "x-cells-user": CUSTOMER,
-          "x-cells-roles": "customer",
         },
         body: JSON.stringify(orderBody(lines, method)),
-      });
-    },
+      }),
     cancel: (id: string) => post<OrderAnswer>("customer", "orders", `/v1/orders/${id}/cancel`),
     until: (id: string, status: OrderAnswer["status"]) =>
       eventually(async () => {
@@ -166,6 +164,17 @@ function customers({ cell, post, get }: Common) {
         if (seen.status !== status) throw new Error(`the order is ${seen.status} (${seen.state})`);
         return seen;
       }),
+  };
+}
+
+/** What the gateway sends along for the customer. */
+async function customerHeaders(cell: TestCell): Promise<Record<string, string>> {
+  const jwk = JSON.parse(await readFile(join(cell.trustDir, "cell-key.jwk"), "utf8")) as PrivateKey;
+  const signer = await createSigner({ jwk, issuer: "gateway", subject: "gateway" });
+  return {
+    authorization: `Bearer ${await signer.token(cell.center)}`,
+    "x-cells-user": CUSTOMER,
+    "x-cells-roles": "customer",
   };
 }
 
@@ -260,4 +269,28 @@ function road({ post, get }: Common) {
     tracking: async (orderId: string) =>
       good(await get<TrackingAnswer>("customer", "tracking", `/v1/tracking/${orderId}`)),
   };
+}
+
+async function watch(
+  cell: TestCell,
+  orderId: string,
+): Promise<{ seen: TrackingAnswer[]; ended: Promise<void> }> {
+  const url = `${cell.url("tracking")}/v1/tracking/${orderId}/stream`;
+  const response = await fetch(url, { headers: await customerHeaders(cell) });
+  if (!response.ok || !response.body) throw new Error(`the stream was answered ${response.status}`);
+  const seen: TrackingAnswer[] = [];
+  const read = async (body: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const chunk of body) {
+      text += decoder.decode(chunk, { stream: true });
+      const frames = text.split("\n\n");
+      text = frames.pop() ?? "";
+      for (const frame of frames) {
+        const data = /^data: (.*)$/m.exec(frame)?.[1];
+        if (data !== undefined) seen.push(JSON.parse(data) as TrackingAnswer);
+      }
+    }
+  };
+  return { seen, ended: read(response.body) };
 }

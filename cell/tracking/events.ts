@@ -11,8 +11,11 @@ import {
 } from "../orders/contract.ts";
 import { removeCourier, saveCourier, saveDestination, saveEnd } from "./store.ts";
 
-/** Learns from orders where a parcel goes and how it ended, from dispatch who carries it. */
-export function createSubscriptions(): Subscription[] {
+/**
+ * Learns from orders where a parcel goes and how it ended, from dispatch who carries it. `tell` hears of each change; streams look
+ * half a second later, when the transaction is over.
+ */
+export function createSubscriptions(tell: (orderId: string) => void): Subscription[] {
   async function aboutOrders(tx: Tx, event: DomainEvent): Promise<"applied"> {
     if (event.type === orderConfirmed.type) {
       const { orderId, deliverTo, promisedAt } = orderConfirmed.parse(event.data);
@@ -20,6 +23,7 @@ export function createSubscriptions(): Subscription[] {
     } else {
       const { orderId } = orderCancelled.parse(event.data);
       await saveEnd(tx, orderId, event.type === orderDelivered.type ? "delivered" : "cancelled");
+      tell(orderId);
     }
     return "applied";
   }
@@ -28,6 +32,7 @@ export function createSubscriptions(): Subscription[] {
     const { orderId, courierId } = dispatchAssigned.parse(event.data);
     if (event.type === dispatchAssigned.type) await saveCourier(tx, orderId, courierId);
     else await removeCourier(tx, orderId, courierId);
+    tell(orderId);
     return "applied";
   }
 

@@ -8,8 +8,10 @@ export interface Positions {
   /** False when the fix is a repetition or late. */
   accept(fix: Fix): Promise<boolean>;
   last(courierIds: readonly string[]): Promise<Map<string, LastFix>>;
-  /** Calls `changed` when a courier's position has moved. */
-  watch(courierId: string, changed: () => void): () => void;
+  /** Calls `changed` when a courier's position has moved, or when something else is told about an order. */
+  watch(subject: string, changed: () => void): () => void;
+  /** Tells the streams of every replica that something is new about an order; a lost word is made up for by their heartbeat. */
+  tell(orderId: string): void;
 }
 
 const TTL_SECONDS = 3_600;
@@ -66,18 +68,21 @@ export function createPositions(deps: { redis: Redis; clock: Clock; center: stri
       );
       return new Map(found.filter((entry) => entry !== undefined));
     },
-    watch(courierId, changed) {
-      const set = watchers.get(courierId) ?? new Set();
-      watchers.set(courierId, set.add(changed));
+    watch(subject, changed) {
+      const set = watchers.get(subject) ?? new Set();
+      watchers.set(subject, set.add(changed));
       return () => {
         set.delete(changed);
-        if (set.size === 0) watchers.delete(courierId);
+        if (set.size === 0) watchers.delete(subject);
       };
+    },
+    tell(orderId) {
+      redis.call("PUBLISH", channel, orderId).catch(() => undefined);
     },
     async start() {
       // Not waited for: while Redis is away, streams fall back to their heartbeat.
-      subscribed = redis.subscribe(channel, (courierId) => {
-        for (const changed of watchers.get(courierId) ?? []) changed();
+      subscribed = redis.subscribe(channel, (subject) => {
+        for (const changed of watchers.get(subject) ?? []) changed();
       });
       subscribed.catch(() => undefined);
     },

@@ -14,7 +14,7 @@ export const trackingSlice: SliceDefinition = {
     const streams = createStreams({ service, positions });
     return {
       routes: createRoutes({ service, positions, streams, clock }),
-      subscriptions: createSubscriptions(),
+      subscriptions: createSubscriptions(positions.tell),
       workers: [],
       start: positions.start,
       async stop() {

@@ -7,6 +7,8 @@ const HEARTBEAT_MS = 15_000;
 /** Not every fix is worth a frame. */
 const MIN_GAP_MS = 500;
 const MAX_STREAMS = 1_000;
+/** A viewer who does not read is let go, before what waits for them fills the memory. */
+const MAX_UNREAD_BYTES = 64 * 1024;
 
 /** Sends what a viewer sees as server-sent events (WHATWG HTML, section 9.2), at most two a second, until it ends or the viewer goes. */
 export function createStreams(deps: { service: TrackingService; positions: Positions }) {
@@ -24,10 +26,12 @@ export function createStreams(deps: { service: TrackingService; positions: Posit
       await new Promise<void>((resolve) => {
         let watched: string | undefined;
         let unwatch = () => {};
+        let unwatchOrder = () => {};
         let pending: NodeJS.Timeout | undefined;
         const end = () => {
           open.delete(end);
           unwatch();
+          unwatchOrder();
           clearTimeout(pending);
           clearInterval(heartbeat);
           response.end();
@@ -36,6 +40,7 @@ export function createStreams(deps: { service: TrackingService; positions: Posit
         const show = (seen: typeof first) => {
           response.write(`event: position\ndata: ${JSON.stringify(seen.answer)}\n\n`);
           if (seen.answer.status === "delivered" || seen.answer.status === "cancelled") return end();
+          if (response.writableLength > MAX_UNREAD_BYTES) return end();
           if (seen.courierId === watched) return;
           unwatch();
           watched = seen.courierId;
@@ -50,10 +55,11 @@ export function createStreams(deps: { service: TrackingService; positions: Posit
         };
         const heartbeat = setInterval(() => {
           response.write(": still here\n\n");
-          // A change of courier or the end comes without a fix: look at each beat.
+          // What was told while Redis was away is seen at the next beat.
           refresh();
         }, HEARTBEAT_MS);
         open.add(end);
+        unwatchOrder = positions.watch(orderId, refresh);
         response.on("close", end);
         show(first);
       });
