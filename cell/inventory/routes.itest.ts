@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { eventually, eventually } from "../../platform/testing/stores.ts";
+import { eventually } from "../../platform/testing/stores.ts";
 import type { Stock } from "./contract.ts";
 import { BIN, expectOk, fresh, type Line, startCenter, type TestCenter } from "./testing/center.ts";
 
