@@ -42,13 +42,14 @@ export async function startProcess(spec: ProcessSpec): Promise<ProcessRecord> {
   const env = { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", ...spec.env };
   const child = spawn("/bin/sh", argv, { detached: true, cwd: "/", stdio: ["ignore", log, log], env });
   closeSync(log);
+  const pid = child.pid;
+  // Read before anything is awaited: a child that has ended already is not reaped until then.
+  const startTicks = pid === undefined ? undefined : statOf(pid)?.startTicks;
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);
     child.once("error", reject);
   });
   child.unref();
-  const pid = child.pid;
-  const startTicks = pid === undefined ? undefined : startTicksOf(pid);
   if (pid === undefined || startTicks === undefined) {
     throw new ClusterError("component-exited", `${spec.name} ended at once.\n${tail(spec.logPath, 15)}`);
   }
@@ -58,6 +59,11 @@ export async function startProcess(spec: ProcessSpec): Promise<ProcessRecord> {
 
 /** Start time of a running process in clock ticks; undefined when it is gone or only waits to be reaped. */
 export function startTicksOf(pid: number): number | undefined {
+  const stat = statOf(pid);
+  return stat?.ended === false ? stat.startTicks : undefined;
+}
+
+function statOf(pid: number): { readonly startTicks: number; readonly ended: boolean } | undefined {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -66,7 +72,7 @@ export function startTicksOf(pid: number): number | undefined {
   }
   // The second field is the program's name in brackets and may itself hold spaces and brackets.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" || fields[0] === "X" ? undefined : Number(fields[19]);
+  return { startTicks: Number(fields[19]), ended: fields[0] === "Z" || fields[0] === "X" };
 }
 
 /** True while the very process that was recorded is running. */
