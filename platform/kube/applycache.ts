@@ -63,12 +63,13 @@ interface Entry {
   readonly hash: string;
   /** The version that this led to; as long as the store shows it, nothing has changed since. */
   readonly version: string;
+  readonly atMs: number;
 }
 
 interface Written {
   readonly ref: ResourceRef;
   readonly key: string;
-  /** Undefined for a deletion: caught up when the store has the object no more, or under another uid. */
+  /** Undefined for a deletion: caught up when the store shows the object as leaving, no more, or under another uid. */
   readonly version: string | undefined;
   readonly uid: string | undefined;
   readonly atMs: number;
@@ -98,10 +99,19 @@ export function createApplier(options: ApplierOptions): Applier {
   const entryKey = (ref: ResourceRef, object: KubeObject, part: string) =>
     `${part} ${resourceName(ref)} ${keyOf(object)}`;
 
-  function remember(key: string, entry: Entry): void {
+  function remember(key: string, hash: string, version = ""): void {
     // Forgetting costs one needless apply later, nothing else.
     if (entries.size >= maxEntries) entries.clear();
-    entries.set(key, entry);
+    entries.set(key, { hash, version, atMs: time.monotonicMs() });
+  }
+
+  /**
+   * True while a store's copy is from before our last write of the object. Not for ever: versions that stay behind
+   * are those of a server whose data was restored, and then the copy is right.
+   */
+  function isBehind(live: KubeObject | undefined, entry: Entry | undefined): boolean {
+    if (live === undefined || entry === undefined || time.monotonicMs() - entry.atMs > maxLagMs) return false;
+    return (compareVersions(live.metadata.resourceVersion, entry.version) ?? 0) < 0;
   }
 
   function note(owner: string, ref: ResourceRef, object: KubeObject, version: string | undefined): void {
@@ -130,11 +140,13 @@ export function createApplier(options: ApplierOptions): Applier {
     if (live === undefined || live.metadata.deletionTimestamp !== undefined) return undefined;
     const entry = entries.get(key);
     if (entry?.hash === hash && entry.version === live.metadata.resourceVersion) return live;
+    // The copy is from before our last write: that write is what the server has.
+    if (isBehind(live, entry)) return entry?.hash === hash ? live : undefined;
     // Another writer moved the object, or this process is new: the fields themselves say whether that concerns us.
     if (hashAnnotation !== undefined && live.metadata.annotations?.[hashAnnotation] !== hash)
       return undefined;
     if (!covers(live, object)) return undefined;
-    remember(key, { hash, version: live.metadata.resourceVersion ?? "" });
+    remember(key, hash, live.metadata.resourceVersion);
     return live;
   }
 
@@ -152,8 +164,8 @@ export function createApplier(options: ApplierOptions): Applier {
       const before = storeOf(ref)?.get(keyOf(object))?.metadata.resourceVersion;
       const result = await client.apply(ref, marked, { force, ...(signal ? { signal } : {}) });
       if (!result.ok) return result;
-      const version = result.value.metadata.resourceVersion ?? "";
-      remember(key, { hash, version });
+      const version = result.value.metadata.resourceVersion;
+      remember(key, hash, version);
       note(owner, ref, result.value, version);
       const changed = version !== before;
       applies.inc({ resource: resourceName(ref), outcome: changed ? "changed" : "same" });
@@ -162,15 +174,21 @@ export function createApplier(options: ApplierOptions): Applier {
     async applyStatus(object, { owner, signal }) {
       const ref = refOf(object);
       const live = storeOf(ref)?.get(keyOf(object));
-      if (live !== undefined && canonical(live.status) === canonical(object.status))
+      const key = entryKey(ref, object, "status");
+      const hash = hashOf(object.status);
+      const entry = entries.get(key);
+      const same = isBehind(live, entry) || entry?.version === live?.metadata.resourceVersion;
+      // The server may store a status differently from how it was written (pruned fields): then the entry knows.
+      if (live !== undefined && (same && entry ? entry.hash === hash : hashOf(live.status) === hash))
         return { ok: true, value: { kind: "unchanged", object: live } };
       const result = await client.applyStatus(ref, object, signal ? { signal } : {});
       if (!result.ok) return result;
-      note(owner, ref, result.value, result.value.metadata.resourceVersion ?? "");
+      remember(key, hash, result.value.metadata.resourceVersion);
+      note(owner, ref, result.value, result.value.metadata.resourceVersion);
       applies.inc({ resource: `${resourceName(ref)}/status`, outcome: "changed" });
       return { ok: true, value: { kind: "applied", changed: true, object: result.value } };
     },
-    async remove(object, { signal, propagation }) {
+    async remove(object, { owner, signal, propagation }) {
       const ref = refOf(object);
       const { name, namespace, uid } = object.metadata;
       const result = await client.remove(
@@ -179,7 +197,9 @@ export function createApplier(options: ApplierOptions): Applier {
         { ...(uid ? { uid } : {}), ...(propagation ? { propagation } : {}), ...(signal ? { signal } : {}) },
       );
       entries.delete(entryKey(ref, object, "main"));
+      entries.delete(entryKey(ref, object, "status"));
       if (!result.ok && result.code !== "notFound") return result;
+      note(owner, ref, object, undefined);
       return { ok: true, value: undefined };
     },
     caughtUp(owner) {
@@ -198,9 +218,9 @@ export function createApplier(options: ApplierOptions): Applier {
 
 function isShown(write: Written, store: Store<KubeObject> | undefined): boolean {
   const live = store?.get(write.key);
-  if (live === undefined || write.version === undefined)
-    return live === undefined && write.version === undefined;
+  if (live === undefined) return write.version === undefined;
   if (write.uid !== undefined && live.metadata.uid !== write.uid) return true;
+  if (write.version === undefined) return live.metadata.deletionTimestamp !== undefined;
   // A version that is no number cannot be compared: better a pass too many than one that never comes.
   return (compareVersions(live.metadata.resourceVersion, write.version) ?? 0) >= 0;
 }
@@ -229,7 +249,7 @@ function annotate(object: KubeObject, name: string, value: string): KubeObject {
   return { ...object, metadata: { ...metadata, annotations: { ...metadata.annotations, [name]: value } } };
 }
 
-function hashOf(object: KubeObject): string {
+function hashOf(object: unknown): string {
   return createHash("sha256").update(canonical(object)).digest("base64url").slice(0, 22);
 }
 

@@ -1,7 +1,7 @@
 import type { ClusterConfig } from "./config.ts";
 import { failureOfOutcome, type KubeFailure, type KubeResult } from "./failures.ts";
 import { apiVersionOf, type KubeObject, type ObjectName, type ResourceRef } from "./objects.ts";
-import { asWish, collectionPath, identityOf, objectPath, queryOf } from "./paths.ts";
+import { asWish, collectionPath, conditionOf, objectPath, queryOf } from "./paths.ts";
 import { type KubeLog, type KubeMetrics, type KubeTime, systemTime } from "./ports.ts";
 import { createTransport, type Transport, type TransportRequest } from "./transport.ts";
 
@@ -67,13 +67,19 @@ export interface KubeClient {
     options?: ListOptions & { maxItems?: number },
   ): Promise<KubeResult<ObjectPage<T>>>;
   create<T extends KubeObject>(ref: ResourceRef, object: T, options?: CallOptions): Promise<KubeResult<T>>;
-  /** Server-side apply with this client's field manager; takes over conflicting fields unless `force` is false. */
+  /**
+   * Server-side apply with this client's field manager; takes over conflicting fields unless `force` is false.
+   * Ignores uid and resourceVersion of `object`.
+   */
   apply<T extends KubeObject>(
     ref: ResourceRef,
     object: T,
     options?: CallOptions & { force?: boolean; fieldManager?: string },
   ): Promise<KubeResult<T>>;
-  /** Server-side apply of `object.status` only. */
+  /**
+   * Server-side apply of `object.status` only. A uid or resourceVersion in its metadata is a condition: `conflict`
+   * when the live object has another one.
+   */
   applyStatus<T extends KubeObject>(
     ref: ResourceRef,
     object: T,
@@ -200,7 +206,7 @@ function clientOver(transport: Transport, fieldManager: string, guard: WriteGuar
     applyStatus: (ref, object, options) =>
       serverSideApply(
         `${objectPath(ref, object.metadata)}/status${queryOf({ fieldManager: options?.fieldManager ?? fieldManager, force: true })}`,
-        { ...identityOf(object), status: object.status },
+        { ...conditionOf(object), status: object.status },
         options,
       ),
     update: (ref, object, options) =>

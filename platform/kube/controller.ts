@@ -39,7 +39,7 @@ export interface ReconcileContext {
 export interface Controller {
   readonly queue: WorkQueue;
   enqueue(key: string): void;
-  /** Works until the signal aborts, then lets running reconciles end. */
+  /** Works until the signal aborts, then lets running reconciles end. A controller runs once. */
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -125,6 +125,8 @@ export function createController(options: ControllerOptions): Controller {
         stopping.abort(new Error("the controller is stopping"));
       })();
       await running;
+      // Delays that still wait would keep the process alive for nothing.
+      queue.shutDown();
       drained.abort();
       await deadline;
     },

@@ -57,6 +57,8 @@ export function createLease(options: LeaseOptions): Lease {
   const master = options.metrics.gauge("leader_election_master_status", "1 while this process leads", [
     "name",
   ]);
+  /** One request that hangs must leave time for another. */
+  const attemptMs = renewDeadlineMs / 2;
   const lost = new AbortController();
   let seen: { version: string; holder: string; atMs: number; durationMs: number } | undefined;
   let heldUntilMs = Number.NEGATIVE_INFINITY;
@@ -70,7 +72,7 @@ export function createLease(options: LeaseOptions): Lease {
     const found = await client.get<LeaseObject>(
       KINDS.lease,
       { name, namespace },
-      { signal, timeoutMs: renewDeadlineMs },
+      { signal, timeoutMs: attemptMs, attempts: 1 },
     );
     if (!found.ok && found.code !== "notFound") return false;
     const current = found.ok ? found.value : undefined;
@@ -79,8 +81,8 @@ export function createLease(options: LeaseOptions): Lease {
     if (holder !== "" && holder !== identity && !hasRunOut()) return false;
     const written = await write(current, identity, signal);
     if (!written) return false;
-    // Counted from before the request: the server's clock started no earlier than that.
-    heldUntilMs = askedMs + durationMs;
+    // Counted from before the request, and shorter than others wait: what is sent in the last moment still arrives in time.
+    heldUntilMs = askedMs + renewDeadlineMs;
     return true;
   }
 
@@ -126,8 +128,8 @@ export function createLease(options: LeaseOptions): Lease {
     };
     const result =
       current === undefined
-        ? await client.create(KINDS.lease, object, { signal, timeoutMs: renewDeadlineMs })
-        : await client.update(KINDS.lease, object, { signal, timeoutMs: renewDeadlineMs });
+        ? await client.create(KINDS.lease, object, { signal, timeoutMs: attemptMs, attempts: 1 })
+        : await client.update(KINDS.lease, object, { signal, timeoutMs: attemptMs, attempts: 1 });
     if (result.ok) observe(result.value as LeaseObject);
     return result.ok;
   }
@@ -142,13 +144,11 @@ export function createLease(options: LeaseOptions): Lease {
 
   /** Renews until asked to stop; false when the lease could not be kept. */
   async function keep(signal: AbortSignal): Promise<boolean> {
-    let renewedMs = time.monotonicMs();
     while (!signal.aborted) {
       await sleep(time, retryMs, signal);
-      if (signal.aborted) return true;
-      if (await tryHold(signal)) renewedMs = time.monotonicMs();
-      else if (signal.aborted) return true;
-      else if (seen?.holder !== identity || time.monotonicMs() - renewedMs >= renewDeadlineMs) return false;
+      if (signal.aborted || (await tryHold(signal))) continue;
+      if (signal.aborted) break;
+      if (seen?.holder !== identity || time.monotonicMs() >= heldUntilMs) return false;
     }
     return true;
   }
@@ -165,6 +165,11 @@ export function createLease(options: LeaseOptions): Lease {
     signal: lost.signal,
     async run(lead, signal) {
       if (!(await acquire(signal))) return "stopped";
+      if (signal.aborted) {
+        // Asked to stop while the request was on its way: nobody shall wait for a lease that is not used.
+        await release().catch(() => undefined);
+        return "stopped";
+      }
       isLeading = true;
       master.set({ name }, 1);
       log.info({ lease: name, identity }, "leading");

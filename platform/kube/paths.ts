@@ -25,13 +25,18 @@ export function queryOf(values: Record<string, string | number | boolean | undef
   return text === "" ? "" : `?${text}`;
 }
 
-/** Just enough of an object to say which one is meant. */
-export function identityOf(object: KubeObject) {
-  const { name, namespace } = object.metadata;
+/** Which object is meant and, when the caller said so, in which incarnation and state: then the server checks it. */
+export function conditionOf(object: KubeObject) {
+  const { name, namespace, uid, resourceVersion } = object.metadata;
   return {
     apiVersion: object.apiVersion,
     kind: object.kind,
-    metadata: namespace === undefined ? { name } : { name, namespace },
+    metadata: {
+      name,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(uid === undefined ? {} : { uid }),
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    },
   };
 }
 

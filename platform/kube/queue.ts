@@ -14,7 +14,7 @@ export interface WorkQueue {
   forget(key: string): void;
   /** How often the key was added rate-limited since it was last forgotten. */
   retries(key: string): number;
-  /** Waits for a key; undefined once the queue is shut down or the signal aborts. */
+  /** Waits for a key; undefined once the queue is shut down and empty, or the signal aborts. */
   take(signal?: AbortSignal): Promise<string | undefined>;
   /** Must be called for every key taken. */
   done(key: string): void;
@@ -43,6 +43,9 @@ export interface WorkQueueOptions {
 /** Seconds; the buckets of client-go's workqueue metrics. */
 const BUCKETS = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10];
 
+/** How often the metrics of running work are brought up to date. */
+const UNFINISHED_EVERY_MS = 500;
+
 /** Makes an empty queue. Metrics have client-go's names, so that its dashboards fit. */
 export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   const { name, time = systemTime, backoffMinMs = 5, backoffMaxMs = 1_000_000, maxKeys = 100_000 } = options;
@@ -55,6 +58,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   const failures = new Map<string, number>();
   const takers = new Set<() => void>();
   let isShutDown = false;
+  let stopWatching: CancelTimer | undefined;
 
   function makeRoom(key: string): void {
     if (dirty.has(key) || processing.has(key) || timers.has(key)) return;
@@ -106,7 +110,27 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
     metrics.depth(ready.length);
     dirty.delete(key);
     processing.set(key, nowMs);
+    watchWork();
     return key;
+  }
+
+  /** Work that hangs shows while it hangs, not only when it ends. */
+  function watchWork(): void {
+    if (stopWatching !== undefined || processing.size === 0) return;
+    stopWatching = time.setTimer(UNFINISHED_EVERY_MS, () => {
+      stopWatching = undefined;
+      tellUnfinished();
+      watchWork();
+    });
+  }
+
+  function tellUnfinished(): void {
+    const nowMs = time.monotonicMs();
+    const ages = [...processing.values()].map((startedMs) => (nowMs - startedMs) / 1000);
+    metrics.unfinished(
+      ages.reduce((sum, age) => sum + age, 0),
+      Math.max(0, ...ages),
+    );
   }
 
   return {
@@ -124,7 +148,11 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
     retries: (key) => failures.get(key) ?? 0,
     async take(signal) {
       for (;;) {
-        if (signal?.aborted) return undefined;
+        if (signal?.aborted) {
+          // The wake-up that came to us belongs to another taker now.
+          if (ready.length > 0) wakeOne();
+          return undefined;
+        }
         const key = next();
         if (key !== undefined) return key;
         if (isShutDown) return undefined;
@@ -144,6 +172,11 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       if (startedMs === undefined) throw new Error(`queue ${name}: ${key} is done but was not taken`);
       processing.delete(key);
       metrics.worked((time.monotonicMs() - startedMs) / 1000);
+      if (processing.size === 0) {
+        stopWatching?.();
+        stopWatching = undefined;
+        tellUnfinished();
+      }
       if (!dirty.has(key)) return;
       ready.push(key);
       metrics.depth(ready.length);
@@ -178,11 +211,25 @@ function queueMetrics(metrics: KubeMetrics, name: string) {
   const waited = metrics.histogram("workqueue_queue_duration_seconds", queued, BUCKETS, ["name"]);
   const work = "How long in seconds processing an item from workqueue takes";
   const worked = metrics.histogram("workqueue_work_duration_seconds", work, BUCKETS, ["name"]);
+  const unfinished = metrics.gauge(
+    "workqueue_unfinished_work_seconds",
+    "Seconds of work in progress that work_duration does not show yet",
+    ["name"],
+  );
+  const longest = metrics.gauge(
+    "workqueue_longest_running_processor_seconds",
+    "How many seconds the longest running processor has been running",
+    ["name"],
+  );
   return {
     adds: () => adds.inc(labels),
     retries: () => retries.inc(labels),
     depth: (value: number) => depth.set(labels, value),
     waited: (seconds: number) => waited.observe(labels, seconds),
     worked: (seconds: number) => worked.observe(labels, seconds),
+    unfinished(sum: number, max: number) {
+      unfinished.set(labels, sum);
+      longest.set(labels, max);
+    },
   };
 }

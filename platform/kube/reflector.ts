@@ -129,18 +129,23 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
         signal: guard.signal,
       });
       if (!opened.ok) return opened.code === "gone" ? { kind: "expired" } : guard.end(opened);
+      const chunks = opened.value[Symbol.asyncIterator]();
       const split = createLineSplitter();
-      for await (const chunk of opened.value) {
+      for (;;) {
+        // Only reading may fail here: an error of a store's handler is a bug and must not pass for a lost connection.
+        const read = await chunks.next().then(
+          (next) => (next.done === true ? undefined : splitSafely(split, next.value)),
+          (error: Error) => failed(error.message),
+        );
+        if (read === undefined) return guard.end() ?? { kind: "eof" };
+        if (!Array.isArray(read)) return guard.end(read.failure);
         guard.alive();
         heard();
-        for (const line of split(chunk)) {
+        for (const line of read) {
           const end = take(line);
           if (end !== undefined) return end;
         }
       }
-      return guard.end() ?? { kind: "eof" };
-    } catch (error) {
-      return guard.end(failed((error as Error).message).failure);
     } finally {
       guard.release();
     }
@@ -157,11 +162,12 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
       meters.restarted(end.kind);
       if (end.kind === "expired") return;
       const moved = store.resourceVersion() !== version;
-      emptyEnds = moved || time.monotonicMs() - startedMs >= SHORT_WATCH_MS ? 0 : emptyEnds + 1;
+      const short = end.kind !== "silent" && time.monotonicMs() - startedMs < SHORT_WATCH_MS;
+      emptyEnds = moved || !short ? 0 : emptyEnds + 1;
       if (end.kind === "failed") {
         log.warn({ resource, code: end.failure.code, reason: end.failure.message }, "watch failed, resuming");
         // The kind itself has gone (its definition was deleted): what we hold is no longer there.
-        if (end.failure.code === "notFound") return void (await sleep(time, backoff.next(), signal));
+        if (end.failure.code === "notFound") return;
         await sleep(time, backoff.next(end.failure.retryAfterMs), signal);
       } else if (emptyEnds > 1) await sleep(time, backoff.next(), signal);
     }
@@ -173,7 +179,10 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
         const failure = await relist(signal);
         if (signal.aborted) return;
         if (failure === undefined) {
+          const listedMs = time.monotonicMs();
           await follow(signal);
+          // Versions that expire as soon as they are listed must not make us list in a circle.
+          if (time.monotonicMs() - listedMs < SHORT_WATCH_MS) await sleep(time, backoff.next(), signal);
           continue;
         }
         log.warn({ resource, code: failure.code, reason: failure.message }, "list failed, trying again");
@@ -186,6 +195,14 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
 
 function failed(message: string): { kind: "failed"; failure: KubeFailure } {
   return { kind: "failed", failure: { ok: false, code: "unavailable", message } };
+}
+
+function splitSafely(split: (chunk: Uint8Array) => string[], chunk: Uint8Array) {
+  try {
+    return split(chunk);
+  } catch (error) {
+    return failed((error as Error).message);
+  }
 }
 
 function parseFrame(line: string): WatchFrame | undefined {

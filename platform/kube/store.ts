@@ -135,7 +135,8 @@ export function createStore<T extends KubeObject>(
       const key = keyOf(last);
       const deletedAt = last.metadata.resourceVersion;
       advance(deletedAt);
-      if ((compareVersions(deletedAt, objects.get(key)?.metadata.resourceVersion) ?? 0) < 0) return;
+      const known = objects.get(key)?.metadata.resourceVersion ?? tombstones.get(key);
+      if ((compareVersions(deletedAt, known) ?? 0) < 0) return;
       if (deletedAt !== undefined) tombstones.set(key, deletedAt);
       if (tombstones.size > MAX_TOMBSTONES) tombstones.delete(tombstones.keys().next().value ?? "");
       drop(key, last);
