@@ -304,16 +304,42 @@ test("the customer's stream follows the courier and ends with the delivery; a st
 
 test("after a hundred rides a courier still sees the latest", async () => {
   const { sql } = flow.cell;
+  const courierId = await flow.hire(FAR);
+  await flow.endShift(courierId);
   await sql.query("INSERT INTO dispatch.job (order_id, state) VALUES ('ord-many', 'done')");
   await sql.query(
     `INSERT INTO dispatch.assignment (id, order_id, courier_id, state, ack_by)
-     SELECT 'asg-' || (1000 + n), 'ord-many', 'cou-many', 'delivered', now() FROM generate_series(0, 100) AS n`,
+     SELECT 'asg-' || (1000 + n), 'ord-many', $1, 'delivered', now() FROM generate_series(0, 100) AS n`,
+    [courierId],
   );
-  const path = "/v1/assignments?courierId=cou-many";
+  const path = `/v1/assignments?courierId=${courierId}`;
   const { assignments } = good(
     await flow.get<{ assignments: { id: string }[] }>("courier", "dispatch", path),
   );
   expect(assignments.map(({ id }) => id)).toEqual(
     Array.from({ length: 100 }, (_, index) => `asg-${1001 + index}`),
   );
+});
+
+test("a cancel and a handoff at once: the parcel goes or stays, never both", async () => {
+  await flow.fill({ "cross-a": 6 });
+  await hireTwo();
+  for (let round = 0; round < 3; round++) {
+    const { id } = good(await flow.place([{ sku: "cross-a", quantity: 1 }]));
+    const packageBarcode = await flow.pickAndPack(id);
+    const offer = await flow.assignmentOf(id, "offered");
+    good(await flow.assignment(offer.id, "ack"));
+    await flow.until(id, "courier_assigned");
+    const [handoff, cancel] = await Promise.all([
+      flow.assignment(offer.id, "handoff", { packageBarcode }),
+      flow.cancel(id),
+    ]);
+    expect([handoff.ok, cancel.ok].filter(Boolean)).toHaveLength(1);
+    const loser = handoff.ok ? cancel : handoff;
+    expect(loser).toMatchObject({ ok: false, code: "conflict" });
+    if (handoff.ok) {
+      good(await flow.assignment(offer.id, "proof", { kind: "code", value: "1" }));
+      await flow.until(id, "delivered");
+    } else await flow.drop(id);
+  }
 });

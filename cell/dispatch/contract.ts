@@ -23,6 +23,7 @@ export const assignmentsQuery = z.object({
 });
 export const assignmentsAnswer = z.object({ assignments: z.array(assignmentAnswer) });
 export const emptyBody = z.object({});
+/** The label that the courier scans. */
 export const handoffBody = z.object({ packageBarcode: z.string().min(1).max(64) });
 /** Only the kind of proof travels in events; its value stays here. */
 export const proofBody = z.object({

@@ -8,6 +8,7 @@ import {
   type AssignmentEvent,
   type AssignmentState,
   type Candidate,
+  isRepetition,
   nextAssignmentState,
   rank,
 } from "./domain.ts";
@@ -67,6 +68,17 @@ describe("the machine of an assignment", () => {
             expect(["handed_over", "arrived", "delivered"]).toContain(state);
       }),
     );
+  });
+
+  test("a word said again is known by where it led, and is never also a move", () => {
+    for (const [from, event, to] of MOVES) {
+      const said = !["expire", "offline", "cancel"].includes(event);
+      expect(isRepetition(to, event), `${event} in ${to}`).toBe(said);
+      expect(isRepetition(from, event), `${event} in ${from}`).toBe(false);
+    }
+    for (const state of ASSIGNMENT_STATES)
+      for (const event of ASSIGNMENT_EVENTS)
+        if (isRepetition(state, event)) expect(nextAssignmentState(state, event)).toBe(undefined);
   });
 });
 

@@ -54,6 +54,20 @@ export function nextAssignmentState(
   return ASSIGNMENT_TRANSITIONS[state][event];
 }
 
+/** Where a courier's word leads; said again there, it is answered like the first time. */
+const OUTCOMES: Readonly<Partial<Record<AssignmentEvent, readonly AssignmentState[]>>> = {
+  ack: ["assigned"],
+  decline: ["declined", "unassigned"],
+  handoff: ["handed_over"],
+  arrive: ["arrived"],
+  proof: ["delivered"],
+};
+
+/** Whether the assignment is already where this word leads. */
+export function isRepetition(state: AssignmentState, event: AssignmentEvent): boolean {
+  return OUTCOMES[event]?.includes(state) ?? false;
+}
+
 /** States in which the courier's slot is taken. */
 export const ACTIVE_STATES: ReadonlySet<AssignmentState> = new Set([
   "offered",

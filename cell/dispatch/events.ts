@@ -4,8 +4,9 @@ import type { Tx } from "../../platform/sql.ts";
 import { couriersOffline, couriersShiftEnded, couriersShiftStarted } from "../couriers/contract.ts";
 import { fulfillmentPacked } from "../fulfillment/contract.ts";
 import { orderCancelled, orderCancelling } from "../orders/contract.ts";
+import { saveCourier } from "./courierstore.ts";
 import type { DispatchService } from "./service.ts";
-import { callOffJob, insertJob, saveCourier } from "./store.ts";
+import { callOffJob, insertJob } from "./store.ts";
 
 /** Parcels come from the floor, shifts from couriers, cancellations from orders; in any order. */
 export function createSubscriptions(service: DispatchService): Subscription[] {
@@ -22,8 +23,9 @@ export function createSubscriptions(service: DispatchService): Subscription[] {
 
   async function cancelled(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
     const { orderId } = orderCancelled.parse(event.data);
-    await callOffJob(tx, orderId);
+    // Assignment before parcel, like every other move: two that lock in the same order do not wait for each other.
     await service.applyTo(tx, { orderId }, "cancel");
+    await callOffJob(tx, orderId);
     return "applied";
   }
 

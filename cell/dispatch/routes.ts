@@ -1,6 +1,4 @@
-import { defineRoute, ok, type Route } from "../../platform/http.ts";
-import { fail } from "../../platform/problem.ts";
-import type { Sql } from "../../platform/sql.ts";
+import { defineRoute, type HttpRequest, ok, type Route } from "../../platform/http.ts";
 import {
   type AssignmentAnswer,
   assignmentAnswer,
@@ -10,22 +8,21 @@ import {
   handoffBody,
   proofBody,
 } from "./contract.ts";
-import type { DispatchService } from "./service.ts";
-import { type Assignment, findAssignment, listAssignments } from "./store.ts";
+import type { Actor, DispatchService } from "./service.ts";
+import type { Assignment } from "./store.ts";
 
 const COURIERS = { roles: ["courier" as const] };
 const PAGE = 100;
-const NAMES = {
+const STEPS = {
   ack: "Takes the offer.",
-  decline: "Gives the offer back.",
+  decline: "Gives the offer back, or the assignment before its handoff.",
   arrive: "Is at the door.",
 } as const;
-
 /** What couriers' devices call. */
-export function createRoutes(deps: { service: DispatchService; sql: Sql }): Route[] {
-  const { service, sql } = deps;
+export function createRoutes(service: DispatchService): Route[] {
   const path = (rest: string) => `/v1/assignments/:assignmentId${rest}`;
-  const answer = { 200: assignmentAnswer };
+  const responses = { 200: assignmentAnswer };
+  const idOf = (request: HttpRequest) => request.params.assignmentId ?? "";
   return [
     defineRoute({
       method: "GET",
@@ -34,13 +31,10 @@ export function createRoutes(deps: { service: DispatchService; sql: Sql }): Rout
       access: COURIERS,
       query: assignmentsQuery,
       responses: { 200: assignmentsAnswer },
-      async handler({ query }) {
-        const found = await listAssignments(sql, {
-          courierId: query.courierId,
-          state: query.state,
-          limit: PAGE,
-        });
-        return ok({ assignments: found.map(toAnswer) });
+      async handler(request) {
+        const { courierId, state } = request.query;
+        const found = await service.list({ courierId, state, limit: PAGE }, actorOf(request));
+        return found.ok ? ok({ assignments: found.assignments.map(toAnswer) }) : found;
       },
     }),
     defineRoute({
@@ -48,22 +42,22 @@ export function createRoutes(deps: { service: DispatchService; sql: Sql }): Rout
       path: path(""),
       summary: "One assignment.",
       access: COURIERS,
-      responses: answer,
-      async handler({ params }) {
-        const found = await findAssignment(sql, params.assignmentId ?? "");
-        return found ? ok(toAnswer(found)) : fail("not-found", "There is no such assignment.");
+      responses,
+      async handler(request) {
+        const found = await service.get(idOf(request), actorOf(request));
+        return found.ok ? ok(toAnswer(found.assignment)) : found;
       },
     }),
-    ...(Object.keys(NAMES) as (keyof typeof NAMES)[]).map((event) =>
+    ...(Object.keys(STEPS) as (keyof typeof STEPS)[]).map((event) =>
       defineRoute({
         method: "POST",
         path: path(`/${event}`),
-        summary: NAMES[event],
+        summary: STEPS[event],
         access: COURIERS,
         body: emptyBody,
-        responses: answer,
-        async handler({ params }) {
-          const done = await service.apply(params.assignmentId ?? "", event);
+        responses,
+        async handler(request) {
+          const done = await service.apply(idOf(request), event, actorOf(request));
           return done.ok ? ok(toAnswer(done.assignment)) : done;
         },
       }),
@@ -71,14 +65,12 @@ export function createRoutes(deps: { service: DispatchService; sql: Sql }): Rout
     defineRoute({
       method: "POST",
       path: path("/handoff"),
-      summary: "The parcel is scanned and goes with the courier.",
+      summary: "The parcel is scanned and goes with the courier, unless its order is being cancelled.",
       access: COURIERS,
       body: handoffBody,
-      responses: answer,
-      async handler({ params, body }) {
-        const done = await service.apply(params.assignmentId ?? "", "handoff", {
-          packageBarcode: body.packageBarcode,
-        });
+      responses,
+      async handler(request) {
+        const done = await service.apply(idOf(request), "handoff", actorOf(request), request.body);
         return done.ok ? ok(toAnswer(done.assignment)) : done;
       },
     }),
@@ -88,13 +80,18 @@ export function createRoutes(deps: { service: DispatchService; sql: Sql }): Rout
       summary: "The parcel is delivered, with a proof.",
       access: COURIERS,
       body: proofBody,
-      responses: answer,
-      async handler({ params, body }) {
-        const done = await service.apply(params.assignmentId ?? "", "proof", { proofKind: body.kind });
+      responses,
+      async handler(request) {
+        const done = await service.apply(idOf(request), "proof", actorOf(request), { proof: request.body });
         return done.ok ? ok(toAnswer(done.assignment)) : done;
       },
     }),
   ];
+}
+
+function actorOf(request: HttpRequest): Actor {
+  const { user } = request.principal;
+  return { sub: user?.sub ?? "", isStaff: user?.roles.includes("staff") ?? false };
 }
 
 function toAnswer(assignment: Assignment): AssignmentAnswer {

@@ -107,53 +107,47 @@ export async function hasWaitingJobs(tx: Tx): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** Nobody was free: the next round comes later. True when this is the round at which a person should look. */
+/** Nobody was free: the next look comes after `lookSeconds`; every `roundSeconds` of waiting count as a round. Answers the rounds. */
 export async function postponeJob(
   tx: Tx,
   orderId: string,
-  seconds: number,
-  escalateAfter: number,
-): Promise<boolean> {
-  const rows = await tx.query<{ rounds: number; fresh: boolean }>(
-    `UPDATE dispatch.job SET rounds = rounds + 1, next_at = now() + $2::INT8 * INTERVAL '1 second',
-       escalated = escalated OR rounds + 1 >= $3 WHERE order_id = $1
-     RETURNING rounds, (escalated AND rounds = $3) AS fresh`,
-    [orderId, seconds, escalateAfter],
+  { lookSeconds, roundSeconds }: { lookSeconds: number; roundSeconds: number },
+): Promise<number> {
+  const rows = await tx.query<{ rounds: number }>(
+    `UPDATE dispatch.job SET next_at = now() + $2::INT8 * INTERVAL '1 second',
+       rounds = CASE WHEN round_at <= now() THEN rounds + 1 ELSE rounds END,
+       round_at = CASE WHEN round_at <= now() THEN now() + $3::INT8 * INTERVAL '1 second' ELSE round_at END
+     WHERE order_id = $1 RETURNING rounds`,
+    [orderId, lookSeconds, roundSeconds],
   );
-  return rows[0]?.fresh ?? false;
+  return rows[0]?.rounds ?? 0;
 }
 
-export interface FreeCourier {
-  readonly id: string;
-  readonly latitude: number;
-  readonly longitude: number;
-}
-
-/** Couriers on shift, not paused, without an active assignment. */
-export async function freeCouriers(tx: Tx, limit: number): Promise<FreeCourier[]> {
-  return tx.query(
-    `SELECT c.id, c.latitude, c.longitude FROM dispatch.courier c
-     LEFT JOIN dispatch.courier_slot s ON s.courier_id = c.id
-     WHERE c.on_shift AND c.paused_until <= now() AND s.courier_id IS NULL ORDER BY c.id LIMIT $1`,
-    [limit],
+/** An offer came to nothing: that is a round too. Answers the rounds. */
+export async function countRound(tx: Tx, orderId: string): Promise<number> {
+  const rows = await tx.query<{ rounds: number }>(
+    "UPDATE dispatch.job SET rounds = rounds + 1 WHERE order_id = $1 RETURNING rounds",
+    [orderId],
   );
+  return rows[0]?.rounds ?? 0;
 }
 
-/** Takes the courier's slot; false when somebody has it. */
-export async function takeSlot(tx: Tx, courierId: string, assignmentId: string): Promise<boolean> {
+/** Marks the job for a person's eyes; false when it was marked before. */
+export async function escalateJob(tx: Tx, orderId: string): Promise<boolean> {
   const rows = await tx.query(
-    `INSERT INTO dispatch.courier_slot (courier_id, assignment_id) VALUES ($1, $2)
-     ON CONFLICT (courier_id) DO NOTHING RETURNING courier_id`,
-    [courierId, assignmentId],
+    "UPDATE dispatch.job SET escalated = true WHERE order_id = $1 AND NOT escalated RETURNING order_id",
+    [orderId],
   );
   return rows.length === 1;
 }
 
-export async function freeSlot(tx: Tx, courierId: string, assignmentId: string): Promise<void> {
-  await tx.query("DELETE FROM dispatch.courier_slot WHERE courier_id = $1 AND assignment_id = $2", [
-    courierId,
-    assignmentId,
-  ]);
+/** Parcels that wait for a courier, and how many of them a person should look at. */
+export async function countWaiting(tx: Tx): Promise<{ waiting: number; escalated: number }> {
+  const rows = await tx.query<{ waiting: number; escalated: number }>(
+    `SELECT count(*)::INT8 AS waiting, count(*) FILTER (WHERE escalated)::INT8 AS escalated FROM dispatch.job
+     WHERE state IN ('waiting', 'offered')`,
+  );
+  return rows[0] ?? { waiting: 0, escalated: 0 };
 }
 
 export async function insertAssignment(
@@ -225,46 +219,15 @@ export async function listAssignments(
   return rows.map(toAssignment).reverse();
 }
 
-/** An offer let pass. Two within half an hour pause the courier for ten minutes. */
-export async function addStrike(tx: Tx, courierId: string, orderId: string): Promise<void> {
-  await tx.query(
-    `INSERT INTO dispatch.strike (courier_id, order_id) VALUES ($1, $2)
-     ON CONFLICT (courier_id, order_id) DO UPDATE SET at = now()`,
-    [courierId, orderId],
-  );
-  await tx.query(
-    `UPDATE dispatch.courier SET paused_until = now() + INTERVAL '10 minutes' WHERE id = $1 AND
-       (SELECT count(*) FROM dispatch.strike WHERE courier_id = $1 AND at > now() - INTERVAL '30 minutes') >= 2`,
-    [courierId],
-  );
-}
-
-export async function struckCouriers(tx: Tx, orderId: string): Promise<Set<string>> {
-  const rows = await tx.query<{ courier_id: string }>(
-    "SELECT courier_id FROM dispatch.strike WHERE order_id = $1",
-    [orderId],
-  );
-  return new Set(rows.map((row) => row.courier_id));
-}
-
-/** What dispatch knows of a courier's shift; an older event than the last one changes nothing. */
-export async function saveCourier(
+/** Keeps what proves a delivery. */
+export async function saveProof(
   tx: Tx,
-  courier: {
-    id: string;
-    onShift: boolean;
-    version: number;
-    position?: { latitude: number; longitude: number };
-  },
-): Promise<boolean> {
-  const { latitude, longitude } = courier.position ?? { latitude: 0, longitude: 0 };
-  const rows = await tx.query(
-    `INSERT INTO dispatch.courier (id, on_shift, latitude, longitude, event_version) VALUES ($1, $2, $3, $4, $5)
-     ON CONFLICT (id) DO UPDATE SET on_shift = excluded.on_shift, event_version = excluded.event_version,
-       latitude = CASE WHEN $6::bool THEN excluded.latitude ELSE courier.latitude END,
-       longitude = CASE WHEN $6::bool THEN excluded.longitude ELSE courier.longitude END
-     WHERE courier.event_version < excluded.event_version RETURNING id`,
-    [courier.id, courier.onShift, latitude, longitude, courier.version, courier.position !== undefined],
+  assignmentId: string,
+  proof: { kind: string; value: string },
+): Promise<void> {
+  await tx.query(
+    `INSERT INTO dispatch.proof (assignment_id, kind, value) VALUES ($1, $2, $3)
+     ON CONFLICT (assignment_id) DO NOTHING`,
+    [assignmentId, proof.kind, proof.value],
   );
-  return rows.length === 1;
 }

@@ -81,6 +81,8 @@ export const logAnswer = z.object({
 });
 
 export const cancelBody = z.object({ reason: z.string().max(200).optional() });
+/** `POST /internal/orders/:orderId/handover`; idempotent by the assignment. */
+export const handoverBody = z.object({ assignmentId: z.string().min(1).max(120) });
 export const ownerAnswer = z.object({ sub: z.string() });
 
 /** `GET /internal/summary`: the gateway's probe and its hint for routing. */

@@ -1,9 +1,10 @@
-import { created, defineRoute, type HttpRequest, ok, type Route } from "../../platform/http.ts";
+import { created, defineRoute, type HttpRequest, noContent, ok, type Route } from "../../platform/http.ts";
 import { fail, isFailure } from "../../platform/problem.ts";
 import type { Sql } from "../../platform/sql.ts";
 import {
   cancelBody,
   contactSchema,
+  handoverBody,
   logAnswer,
   orderAnswer,
   ordersAnswer,
@@ -109,6 +110,19 @@ export function createRoutes(deps: { service: OrdersService; sql: Sql; summary: 
         const key = request.idempotencyKey ?? "";
         const done = await service.cancel(request.params.orderId ?? "", viewerOf(request), key);
         return done.ok ? ok(done.order) : done;
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/internal/orders/:orderId/handover",
+      summary: "Lets the parcel leave, unless its order is being cancelled.",
+      access: "internal",
+      idempotency: "none",
+      body: handoverBody,
+      responses: { 204: undefined },
+      async handler({ params, body }) {
+        const done = await service.handOver(params.orderId ?? "", body.assignmentId);
+        return done.ok ? noContent() : done;
       },
     }),
     defineRoute({

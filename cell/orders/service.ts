@@ -8,7 +8,7 @@ import type { Signer } from "../../platform/trust.ts";
 import type { Admitted } from "./admission.ts";
 import type { Contact, Contacts } from "./contacts.ts";
 import type { OrderAnswer, PlaceBody } from "./contract.ts";
-import { type OrderEvent, publicStatus } from "./domain.ts";
+import { type OrderEvent, type OrderState, publicStatus } from "./domain.ts";
 import type { Placing } from "./placing.ts";
 import { priceLines } from "./prices.ts";
 import {
@@ -59,6 +59,8 @@ export interface OrdersService {
     page: { cursor?: string | undefined; status?: string | undefined; limit: number },
   ): Promise<{ orders: OrderAnswer[]; nextCursor?: string }>;
   cancel(id: string, viewer: Viewer, eventId: string): Promise<Found<{ order: OrderAnswer }>>;
+  /** A courier is about to take the parcel along: the one moment at which an order that is being cancelled can still be stopped. */
+  handOver(id: string, assignmentId: string): Promise<{ ok: true } | Failure>;
   contact(id: string, viewer: Viewer): Promise<Found<{ contact: Contact }>>;
   ownerOf(id: string): Promise<string | undefined>;
 }
@@ -66,6 +68,8 @@ export interface OrdersService {
 /** How long a customer waits for the saga at most; after that the key brings the answer. */
 const PLACE_WAIT_MS = 8_000;
 const PLACE_POLL_MS = 150;
+/** States after a handover; a second courier may have to take a parcel over whose first one was cut off in the act. */
+const ON_THE_ROAD: ReadonlySet<OrderState> = new Set(["out_for_delivery", "arrived"]);
 const UNKNOWN_ORDER = fail("not-found", "There is no such order.");
 
 /** The use cases of orders. */
@@ -211,6 +215,18 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
       if (moved.outcome === "applied" || state === "cancelled" || state === "cancelling")
         return { ok: true, order: toAnswer(moved.order, center) };
       return fail("conflict", `An order that is ${state} can no longer be cancelled.`, { state });
+    },
+    async handOver(id, assignmentId) {
+      const eventId = `handover:${assignmentId}`;
+      const moved = await sql.transaction((tx) =>
+        transition(tx, { orderId: id, event: "handover", eventId, actor: "dispatch" }, { park: false, log }),
+      );
+      if (!moved.order) return UNKNOWN_ORDER;
+      const { state } = moved.order;
+      if (moved.outcome === "applied" || ON_THE_ROAD.has(state)) return { ok: true };
+      if (moved.outcome === "too-early")
+        return fail("too-early", "The order is not ready to leave yet; try again in a moment.", { state }, 1);
+      return fail("conflict", `This order is ${state}: the parcel stays here.`, { state });
     },
     async contact(id, viewer) {
       const contact = (await visible(id, viewer)) && (await deps.contacts.read(sql, id));

@@ -55,21 +55,16 @@ export async function hireCrew(
     const mine = (id: string) => shareOf(id, size.pickers) === index;
     loops.push(pickerLoop(picker, center.name, { tote: `tote-${index}`, mine }, shelf, stopping.signal));
   }
-  const stop = async () => {
-    stopping.abort();
-    await Promise.all(loops);
+  const couriers = await Promise.all(
+    Array.from({ length: size.couriers }, (_none, index) => hireCourier(api, staff, center, index)),
+  );
+  for (const courier of couriers) loops.push(courierLoop(courier, center, shelf, stopping.signal));
+  return {
+    async stop() {
+      stopping.abort();
+      await Promise.all(loops);
+    },
   };
-  try {
-    const couriers = await Promise.all(
-      Array.from({ length: size.couriers }, (_none, index) => hireCourier(api, staff, center, index)),
-    );
-    for (const courier of couriers) loops.push(courierLoop(courier, center, shelf, stopping.signal));
-  } catch (error) {
-    // Pickers are at work already: without this they would go on for ever.
-    await stop();
-    throw error;
-  }
-  return { stop };
 }
 
 /** Pickers share the lists out among themselves, as a shift manager would: no two of them reach for one tote. */
@@ -133,30 +128,16 @@ async function hireCourier(
 ): Promise<Courier> {
   const sub = `courier-${center.name}-${index}`;
   const person = await api.as(sub, "courier");
-  const untilMs = Date.now() + STUBBORN_MS;
-  const hireKey = randomUUID();
-  const hired = await untilDone(
-    () =>
-      staff.post(
-        `/v1/centers/${center.name}/couriers/couriers`,
-        {
-          name: `Courier ${index + 1}`,
-          vehicle: "scooter",
-          userSub: sub,
-        },
-        hireKey,
-      ),
-    untilMs,
-  );
+  const hired = await staff.post(`/v1/centers/${center.name}/couriers/couriers`, {
+    name: `Courier ${index + 1}`,
+    vehicle: "scooter",
+    userSub: sub,
+  });
   if (hired.status !== 201)
     throw new Error(`a courier was not taken on: ${hired.status} ${hired.body?.detail}`);
   const { latitude, longitude } = center;
   const id = hired.body.id as string;
-  const shiftKey = randomUUID();
-  const onShift = await untilDone(
-    () => person.post(`/v1/couriers/${id}/shift/start`, { latitude, longitude }, shiftKey),
-    untilMs,
-  );
+  const onShift = await person.post(`/v1/couriers/${id}/shift/start`, { latitude, longitude });
   if (onShift.status !== 200)
     throw new Error(`a shift did not begin: ${onShift.status} ${onShift.body?.detail}`);
   return { id, person };

@@ -31,6 +31,7 @@ const COMMANDS: readonly (readonly [SliceName, SliceName, string])[] = [
   ["orders", "payments", "authorize, capture, void, refund"],
   ["fulfillment", "inventory", "pick, short, putback; bins of a line"],
   ["dispatch", "tracking", "where the couriers are"],
+  ["dispatch", "orders", "whether the parcel may leave"],
   ["dispatch", "couriers", "who may act for a courier"],
   ["tracking", "couriers", "who may act for a courier"],
   ["tracking", "orders", "whose order it is, and how far"],

@@ -1,6 +1,6 @@
 import type { DomainEvent } from "../../../platform/events.ts";
 import type { Answer } from "../../../platform/fetch.ts";
-import { defineRoute, ok } from "../../../platform/http.ts";
+import { defineRoute, noContent, ok } from "../../../platform/http.ts";
 import { newId, newUuid } from "../../../platform/ids.ts";
 import type { Failure } from "../../../platform/problem.ts";
 import type { SliceDefinition } from "../../../platform/slice.ts";
@@ -32,7 +32,10 @@ export function good<T>(result: Result<T>): T {
 }
 
 /** Stands where orders stands: consumes what the floor and the road say, and knows whose an order is. */
-export function createRecorder(owners: ReadonlyMap<string, string> = new Map()) {
+export function createRecorder(
+  owners: ReadonlyMap<string, string> = new Map(),
+  cancelling: ReadonlySet<string> = new Set(),
+) {
   const events: DomainEvent<Record<string, unknown>>[] = [];
   const kinds: Partial<Record<SliceName, readonly string[]>> = {
     fulfillment: ["picking_started", "short", "picked", "packed", "putback_done"],
@@ -53,6 +56,22 @@ export function createRecorder(owners: ReadonlyMap<string, string> = new Map()) 
             const sub = owners.get(params.orderId ?? "");
             if (sub === undefined) return { ok: false, code: "not-found", detail: "There is no such order." };
             return ok({ sub });
+          },
+        }),
+        defineRoute({
+          method: "POST",
+          path: "/internal/orders/:orderId/handover",
+          summary: "Whether the parcel may leave.",
+          access: "internal",
+          idempotency: "none",
+          responses: { 204: undefined },
+          async handler({ params }) {
+            if (!cancelling.has(params.orderId ?? "")) return noContent();
+            return {
+              ok: false,
+              code: "conflict",
+              detail: "This order is cancelling: the parcel stays here.",
+            };
           },
         }),
       ],
