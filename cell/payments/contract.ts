@@ -33,7 +33,7 @@ export type IntentStatus = z.infer<typeof intentStatusSchema>;
 /** `POST /internal/intents`. The same intent again gives the same answer; another body for it is refused with 422. */
 export const intentBody = z.object({
   intentId: commandIdSchema,
-  orderId: z.string().min(1).max(120),
+  orderId: z.string().regex(/^[\x21-\x7e]{1,120}$/, "1 to 120 visible ASCII characters"),
   amount: moneySchema,
   method: paymentMethodSchema,
 });

@@ -17,6 +17,7 @@ test("twenty at once for one intent: one authorization, one answer", async () =>
   for (const answer of answers) expect(answer.ok).toBe(true);
   expect((await center.intent("int-twenty")).status).toBe("authorised");
   expect((await of("int-twenty")).totals.authorizations).toBe(1);
+  expect(await center.events("ord-int-twenty")).toEqual(["payments.authorised.v1"]);
 });
 
 test("another body for an intent is refused", async () => {
@@ -57,6 +58,7 @@ test("captures are bounded by the authorization, refunds by the captures", async
     ),
   );
   expect(refunds.filter(({ ok }) => ok)).toHaveLength(7);
+  for (const refund of refunds) if (!refund.ok) expect(refund.code).toBe("unprocessable");
   await center.until("int-bound", "refunded");
   expect((await of("int-bound")).totals).toMatchObject({
     capturedMinor: 700,
@@ -92,6 +94,15 @@ test("a lost answer to an authorization costs nothing: asked again, it is found"
   expect((await of("int-lost")).totals).toMatchObject({ authorizations: 1, open: 1 });
 });
 
+test("a capture whose answer was lost is found by its key, not sent again", async () => {
+  await center.authorize("int-lost-capture");
+  // In force to the end: a second send would never be answered, so only a look-up by key can settle it.
+  await center.psp.fault("timeout_after_effect", 600);
+  await center.post("/internal/intents/int-lost-capture/capture", { amount: won(1_000) });
+  await center.until("int-lost-capture", "captured");
+  expect((await of("int-lost-capture")).totals).toMatchObject({ captures: 1, capturedMinor: 1_000 });
+});
+
 test("a void while the answer is unknown leaves no money reserved", async () => {
   await center.psp.fault("timeout_after_effect", 600);
   await center.authorize("int-void-lost");
@@ -124,6 +135,48 @@ test("queued captures outlive the slice", async () => {
   await center.cell.startSlice("payments");
   await center.until("int-restart", "captured");
   expect((await of("int-restart")).totals).toMatchObject({ captures: 1, capturedMinor: 400 });
+});
+
+test("a replica that dies between the processor's answer and its own note costs nothing", async () => {
+  await center.authorize("int-killed");
+  await center.psp.fault("down", 600);
+  await center.post("/internal/intents/int-killed/capture", { amount: won(1_000) });
+  await center.until("int-killed", "capture_queued");
+  await center.cell.stopSlice("payments");
+  await center.psp.fault("down", 0);
+  const dying = center.replica((port) => ({
+    async perform(operation, intent) {
+      await port.perform(operation, intent);
+      throw new Error("ended here");
+    },
+  }));
+  await center.expireClaims("int-killed");
+  await expect(dying.runDue()).rejects.toThrow("ended here");
+  expect((await of("int-killed")).totals.captures).toBe(1);
+  await center.cell.startSlice("payments");
+  expect((await center.intent("int-killed")).status).toBe("capture_queued");
+  await center.expireClaims("int-killed");
+  await center.until("int-killed", "captured");
+  expect((await of("int-killed")).totals).toMatchObject({ captures: 1, capturedMinor: 1_000 });
+  expect(await center.events("ord-int-killed")).toEqual(["payments.authorised.v1", "payments.captured.v1"]);
+});
+
+test("three replicas at one movement, one effect and one event", async () => {
+  await center.authorize("int-crowd");
+  await center.psp.fault("slow", 600);
+  await center.post("/internal/intents/int-crowd/capture", { amount: won(1_000) });
+  // Claims run out while the processor is slow, so that all of them hold its answer at the same time.
+  const taken: number[] = [];
+  await Promise.all(
+    [center.replica(), center.replica()].map(async (replica) => {
+      await center.expireClaims("int-crowd");
+      taken.push(await replica.runDue());
+    }),
+  );
+  await center.until("int-crowd", "captured");
+  expect(taken.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
+  expect((await of("int-crowd")).totals).toMatchObject({ captures: 1, capturedMinor: 1_000 });
+  expect(await center.events("ord-int-crowd")).toEqual(["payments.authorised.v1", "payments.captured.v1"]);
 });
 
 test("nobody without a token of the cell is answered", async () => {

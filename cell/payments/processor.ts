@@ -47,7 +47,8 @@ export function createProcessorPort(client: ServiceClient, merchant: string): Pr
           response: entrySchema,
         });
         if (asked.ok) return read(asked);
-        if (asked.code !== "not-found") return read(asked);
+        // Only "nothing is there" says that sending is safe; any other answer says nothing about the movement.
+        if (asked.code !== "not-found") return noAnswer(asked);
       }
       const result = await client.call({
         method: "POST",
@@ -63,9 +64,14 @@ export function createProcessorPort(client: ServiceClient, merchant: string): Pr
 
 function read(result: Answer<Entry> | Failure): ProcessorAnswer {
   if (result.ok) return { kind: "done", status: result.body.status, reason: result.body.reason };
-  const reason = `${result.code}: ${result.detail}`;
-  return NEVER.has(result.code) ? { kind: "refused", reason } : { kind: "no-answer", reason };
+  return NEVER.has(result.code) ? { kind: "refused", reason: reasonOf(result) } : noAnswer(result);
 }
+
+function noAnswer(failure: Failure): ProcessorAnswer {
+  return { kind: "no-answer", reason: reasonOf(failure) };
+}
+
+const reasonOf = (failure: Failure): string => `${failure.code}: ${failure.detail}`;
 
 function bodyOf(operation: Operation, intent: Intent, merchant: string): Record<string, unknown> {
   const authorizationKey = operationIdOf(intent.id, "authorize");

@@ -3,15 +3,18 @@ import { moneySchema } from "../../platform/schemas.ts";
 
 /** The merchant's own key for one movement of money: the same key is the same movement, for ever. */
 export const keySchema = z.string().regex(/^[\x21-\x7e]{1,200}$/, "1 to 200 visible ASCII characters");
-const merchantSchema = z.string().regex(/^[a-z0-9-]{1,63}$/, "the name of a center");
+/** The merchant's own word for what a movement is about, such as an order id. */
+export const referenceSchema = z
+  .string()
+  .regex(/^[\x20-\x7e]{1,120}$/, "1 to 120 ASCII characters, such as an order id");
+export const merchantSchema = z.string().regex(/^[a-z0-9-]{1,63}$/, "the name of a center");
 
 export const authorizationBody = z.object({
   key: keySchema,
   amount: moneySchema,
   method: z.string().regex(/^tok_[A-Za-z0-9_-]{1,64}$/, "a token such as tok_visa"),
   merchant: merchantSchema,
-  /** The merchant's own reference, such as an order id. */
-  reference: z.string().max(120).optional(),
+  reference: referenceSchema.optional(),
 });
 export type AuthorizationBody = z.infer<typeof authorizationBody>;
 
@@ -24,11 +27,11 @@ export type VoidBody = z.infer<typeof voidBody>;
 export const refundBody = z.object({ key: keySchema, authorizationKey: keySchema, amount: moneySchema });
 export type RefundBody = z.infer<typeof refundBody>;
 
-/** One movement. `status` of an authorization: approved, declined or voided; of others: done or refused. */
+/** One movement. `status` of an authorization: approved, declined or voided; of others: done. */
 export const entrySchema = z.object({
   key: z.string(),
   kind: z.enum(["authorization", "capture", "void", "refund"]),
-  status: z.enum(["approved", "declined", "voided", "done", "refused"]),
+  status: z.enum(["approved", "declined", "voided", "done"]),
   authorizationKey: z.string(),
   merchant: z.string(),
   amount: moneySchema,
@@ -57,7 +60,7 @@ export const ledgerAnswer = z.object({
 export type LedgerAnswer = z.infer<typeof ledgerAnswer>;
 
 /**
- * Makes the processor fail on purpose. `down`: the connection is cut and nothing happens. `slow`: the answer takes 3 s.
+ * Makes the processor fail on purpose. `down`: the connection is cut and nothing happens. `slow`: the answer takes 1.5 s.
  * `decline`: authorizations are declined. `timeout_after_effect`: it happens, and no answer comes.
  */
 export const faultBody = z.object({

@@ -12,6 +12,7 @@ const envSchema = z.object({
   BIND_HOST: z.string().default("0.0.0.0"),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.string().optional(),
+  OTEL_TRACES_FILE: z.string().optional(),
 });
 
 const SERVICE = "psp-sandbox";
@@ -19,7 +20,11 @@ const STOP_GRACE_MS = 15_000;
 
 async function main(): Promise<void> {
   const env = loadConfig(envSchema, process.env);
-  const tracing = await startTracing({ service: SERVICE, otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT });
+  const tracing = await startTracing({
+    service: SERVICE,
+    otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
+    file: env.OTEL_TRACES_FILE,
+  });
   const log = createLogger({ service: SERVICE, level: env.LOG_LEVEL });
   const psp = await startPsp({
     databaseUrl: env.REGION_DATABASE_URL,

@@ -110,3 +110,27 @@ test("the ledger comes in pages that miss and repeat nothing", async () => {
   const keys = new Set([...first.entries, ...second.entries].map(({ key }) => key));
   expect(keys.size).toBe(520);
 });
+
+test.each([
+  ["/v1/by-key/%00", 404],
+  ["/v1/ledger?reference=%00", 400],
+  ["/v1/ledger?cursor=2024-99-99%7Ckey", 400],
+  ["/v1/ledger?cursor=9999999999999999%7Ckey", 200],
+])("nonsense at %s is answered %i", async (path, status) => {
+  expect((await fetch(`${psp.url}${path}`)).status).toBe(status);
+});
+
+test("a void and its authorization at once leave nothing reserved", async () => {
+  await Promise.all(
+    Array.from({ length: 30 }, async (_, index) => {
+      const key = `race-${index}`;
+      const voided = { key: `v-${key}`, authorizationKey: key, merchant: "m-race" };
+      await Promise.all([authorize(key, "m-race"), psp.post("/v1/voids", voided)]);
+    }),
+  );
+  expect((await psp.ledger("?merchant=m-race")).totals).toMatchObject({
+    authorizations: 30,
+    voided: 30,
+    open: 0,
+  });
+});

@@ -17,8 +17,11 @@ import {
   type FaultBody,
   faultAnswer,
   faultBody,
+  keySchema,
   ledgerAnswer,
+  merchantSchema,
   type RefundBody,
+  referenceSchema,
   refundBody,
   type VoidBody,
   voidBody,
@@ -39,11 +42,11 @@ const SLOW_MS = 1_500;
 const SILENCE_MS = 20_000;
 
 const ledgerQuery = z.object({
-  merchant: z.string().max(63).optional(),
-  reference: z.string().max(120).optional(),
+  merchant: merchantSchema.optional(),
+  reference: referenceSchema.optional(),
   cursor: z
     .string()
-    .regex(/^\d{4}-[^|]{1,60}\|[\x21-\x7e]{1,200}$/, "the nextCursor of the last page")
+    .regex(/^\d{1,16}\|[\x21-\x7e]{1,200}$/, "the nextCursor of the last page")
     .optional(),
 });
 
@@ -108,7 +111,8 @@ function bookRoutes({ processor, faults, sql }: RouteDeps): Route[] {
       async handler(request) {
         if (await faults.hits("down")) return cut(request);
         if (await faults.hits("slow")) await pause(SLOW_MS, request.signal);
-        const entry = await processor.find(request.params.key ?? "");
+        const key = keySchema.safeParse(request.params.key);
+        const entry = key.success ? await processor.find(key.data) : undefined;
         return entry ? ok(entry) : fail("not-found", "Nothing has been done under this key.");
       },
     }),

@@ -110,14 +110,17 @@ export function createProcessor(sql: Sql): Processor {
         if (!allowed.ok) return allowed;
         const amount = { amountMinor: found?.amountMinor ?? 0, currency: found?.currency ?? NO_CURRENCY };
         if (found) await changeAuthorization(tx, body.authorizationKey, { voided: true });
-        else
-          await insertAuthorization(tx, body.authorizationKey, {
+        else {
+          const isClosed = await insertAuthorization(tx, body.authorizationKey, {
             merchant: body.merchant,
             status: "voided",
             ...amount,
             capturedMinor: 0,
             refundedMinor: 0,
           });
+          // Saying "done" while the authorization slipped in would leave its money reserved for ever.
+          if (!isClosed) throw new Error("an authorization appeared inside of a serializable transaction");
+        }
         return insertEntry(
           tx,
           movement("void", { ...body, amount }, found ?? { merchant: body.merchant }),

@@ -49,7 +49,7 @@ export class KeyTaken extends Error {}
 export async function insertEntry(tx: Tx, entry: Omit<Entry, "at">, bodyHash: string): Promise<Entry> {
   const [row] = await tx.query<EntryRow>(
     `INSERT INTO psp.entry (key, kind, status, authorization_key, merchant, amount_minor, currency, body_hash, reason, reference)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) 
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
      ON CONFLICT (key) DO NOTHING RETURNING ${COLUMNS}`,
     [
       entry.key,
@@ -134,12 +134,14 @@ export interface LedgerFilter {
 /** A page of movements, oldest first, and the totals over all that fit. */
 export async function readLedger(sql: Sql, filter: LedgerFilter): Promise<LedgerAnswer> {
   const { merchant = null, reference = null, cursor, limit } = filter;
-  const [atText, key] = cursor === undefined ? [null, null] : splitCursor(cursor);
+  const [atMicros, key] = cursor === undefined ? [null, null] : splitCursor(cursor);
   const where = "($1::TEXT IS NULL OR merchant = $1) AND ($2::TEXT IS NULL OR reference = $2)";
-  const rows = await sql.query<EntryRow & { at_text: string }>(
-    `SELECT ${COLUMNS}, at::TEXT AS at_text FROM psp.entry
-     WHERE ${where} AND ($3::TIMESTAMPTZ IS NULL OR (at, key) > ($3::TIMESTAMPTZ, $4::TEXT)) ORDER BY at, key LIMIT $5`,
-    [merchant, reference, atText, key, limit],
+  const rows = await sql.query<EntryRow & { at_micros: number }>(
+    `SELECT ${COLUMNS}, (extract(EPOCH FROM at) * 1000000)::INT8 AS at_micros FROM psp.entry
+     WHERE ${where} AND ($3::INT8 IS NULL
+       OR (at, key) > (TIMESTAMPTZ '1970-01-01 00:00:00+00' + $3::INT8 * INTERVAL '1 microsecond', $4::TEXT))
+     ORDER BY at, key LIMIT $5`,
+    [merchant, reference, atMicros, key, limit],
   );
   const [totals] = await sql.query<LedgerAnswer["totals"]>(
     `SELECT count(*) FILTER (WHERE kind = 'authorization')::INT8 AS authorizations,
@@ -157,7 +159,7 @@ export async function readLedger(sql: Sql, filter: LedgerFilter): Promise<Ledger
   if (!totals) throw new Error("an aggregate without a row");
   const last = rows.length === limit ? rows.at(-1) : undefined;
   const page = { entries: rows.map(toEntry), totals };
-  return last ? { ...page, nextCursor: `${last.at_text}|${last.key}` } : page;
+  return last ? { ...page, nextCursor: `${last.at_micros}|${last.key}` } : page;
 }
 
 /** Microseconds matter: many movements share a millisecond. */

@@ -1,9 +1,15 @@
-import type { Answer } from "../../../platform/fetch.ts";
+import { type DomainEvent, fromWire, topicOf } from "../../../platform/events.ts";
+import { type Answer, createServiceClient } from "../../../platform/fetch.ts";
+import { createKafka } from "../../../platform/kafka.ts";
+import { silentLogger } from "../../../platform/log.ts";
+import { createMetrics } from "../../../platform/metrics.ts";
 import type { Failure } from "../../../platform/problem.ts";
 import { startTestCell, type TestCell } from "../../../platform/testing/cell.ts";
 import { eventually } from "../../../platform/testing/stores.ts";
 import { startTestPsp, type TestPsp } from "../../../region/psp-sandbox/testing/psp.ts";
 import type { IntentAnswer, IntentStatus } from "../contract.ts";
+import { createOperations, type Operations } from "../operations.ts";
+import { createProcessorPort, type ProcessorPort } from "../processor.ts";
 import { paymentsSlice } from "../slice.ts";
 
 /** A running payments slice with a real processor behind it. */
@@ -15,8 +21,16 @@ export interface TestPayments {
   intent(intentId: string): Promise<IntentAnswer>;
   /** Waits until the intent has this status. */
   until(intentId: string, status: IntentStatus): Promise<IntentAnswer>;
+  /** Types of all that was told of an order, each event once, after the outbox has run empty. */
+  events(orderId: string): Promise<string[]>;
+  /** The queue's worker as another replica runs it; `around` may stand between it and the processor. */
+  replica(around?: (port: ProcessorPort) => ProcessorPort): Operations;
+  /** Ends the claims on an intent's movements and their waiting, as time would. */
+  expireClaims(intentId: string): Promise<void>;
   stop(): Promise<void>;
 }
+
+let readers = 0;
 
 /** An amount in the test center's currency. */
 export function won(amountMinor: number): { amountMinor: number; currency: string } {
@@ -28,6 +42,10 @@ export async function startPayments(): Promise<TestPayments> {
   const psp = await startTestPsp();
   const cell = await startTestCell({ slices: [paymentsSlice], env: { PSP_URL: psp.url } });
   const { payments } = cell.internal;
+  const log = silentLogger();
+  const metrics = createMetrics({ service: "test" });
+  const kafka = createKafka({ brokers: String(cell.env.KAFKA_BROKERS).split(","), clientId: "test", log });
+  const processor = createServiceClient({ name: "psp", baseUrl: psp.url, metrics, timeoutMs: 3_000 });
   const post: TestPayments["post"] = (path, body = {}) => payments.call({ method: "POST", path, body });
 
   async function intent(intentId: string): Promise<IntentAnswer> {
@@ -57,7 +75,34 @@ export async function startPayments(): Promise<TestPayments> {
         const found = await intent(intentId);
         return found.status === status && found;
       }),
+    async events(orderId) {
+      await eventually(async () => {
+        const rows = await cell.sql.query("SELECT 1 FROM payments.outbox WHERE subject = $1", [orderId]);
+        return rows.length === 0;
+      });
+      // The relay may send an event again; its id tells.
+      const found = new Map<string, DomainEvent>();
+      await kafka.drain({
+        group: `test-${cell.center}-${readers++}`,
+        topic: topicOf(cell.center, "payments"),
+        timeoutMs: 30_000,
+        async handler(message) {
+          const event = fromWire(message);
+          if (event.subject === orderId) found.set(event.id, event);
+        },
+      });
+      return [...found.values()].map(({ type }) => type);
+    },
+    replica(around = (port) => port) {
+      const port = around(createProcessorPort(processor, cell.center));
+      return createOperations({ sql: cell.sql, processor: port, log, metrics, random: Math.random });
+    },
+    async expireClaims(intentId) {
+      await cell.sql.query("UPDATE payments.operation SET next_at = now() WHERE intent_id = $1", [intentId]);
+    },
     async stop() {
+      await processor.close();
+      await kafka.close();
       await cell.stop();
       await psp.stop();
     },
