@@ -8,11 +8,11 @@ import { createHealth, type HealthCheck } from "../platform/health.ts";
 import { type HttpServer, startHttp } from "../platform/http-server.ts";
 import { sqlIdempotency } from "../platform/idempotency.ts";
 import { newId } from "../platform/ids.ts";
-import { sweepInbox } from "../platform/inbox.ts";
+import { type Subscription, sweepInbox } from "../platform/inbox.ts";
 import type { KafkaBus } from "../platform/kafka.ts";
 import { createLogger, type Logger } from "../platform/log.ts";
 import { createMetrics, type Metrics } from "../platform/metrics.ts";
-import { createRelay } from "../platform/outbox.ts";
+import { createRelay, type Relay } from "../platform/outbox.ts";
 import type { Redis } from "../platform/redis.ts";
 import type { BuiltSlice, CellEnv, SliceContext, SliceDefinition } from "../platform/slice.ts";
 import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../platform/slices.ts";
@@ -39,6 +39,7 @@ export interface RunningSlice {
   readonly name: SliceName;
   readonly port: number;
   readonly context: SliceContext;
+  readonly subscriptions: readonly Subscription[];
   /** Not ready from now on; requests are still answered. */
   stopping(): void;
   stop(): Promise<void>;
@@ -65,7 +66,7 @@ export async function startSlice(
   const context = await createContext(name, shared, log, metrics);
   const built = definition.build(context);
   const health = createHealth([...storeChecks(context), ...(built.checks ?? [])]);
-  const keys = await readKeyFile<PublicKeys>(join(env.TRUST_DIR, "jwks.json"));
+  const readKeys = () => readKeyFile<PublicKeys>(join(env.TRUST_DIR, "jwks.json"));
   const { sql } = context;
   const server = await startHttp({
     routes: [...built.routes, internalEventsRoute({ slice: name, sql, subscriptions: built.subscriptions })],
@@ -75,7 +76,7 @@ export async function startSlice(
     metrics,
     health,
     openapi: { title: name },
-    verifier: createVerifier({ keys, audience: env.CELL }),
+    verifier: createVerifier({ keys: await readKeys(), audience: env.CELL, reload: readKeys }),
     idempotency: sqlIdempotency(sql, name),
     ...(built.upgrade ? { upgrade: built.upgrade } : {}),
   });
@@ -89,17 +90,24 @@ export async function startSlice(
     log,
     metrics,
   });
-  const stopWorkers = startWorkers([...commonWorkers(name, context, kafka, consumers), ...built.workers], {
+  const relay = relayOf(name, context, kafka, consumers);
+  const stopWorkers = startWorkers([...commonWorkers(name, context, relay), ...built.workers], {
     log,
     metrics,
   });
+  const stopRelay = async () => {
+    await stopWorkers();
+    // Its successor need not wait for the lease to run out; if the database is away, it does.
+    await relay.release().catch(() => undefined);
+  };
   log.info({ port: server.port, epoch: env.CELL_EPOCH }, "slice started");
   return {
     name,
     port: server.port,
     context,
+    subscriptions: built.subscriptions,
     stopping: () => health.stopping(),
-    stop: () => stopSlice(built, server, context, [stopConsumer, stopWorkers]),
+    stop: () => stopSlice(built, server, context, [stopConsumer, stopRelay]),
   };
 }
 
@@ -109,7 +117,7 @@ async function stopSlice(
   context: SliceContext,
   stops: readonly (() => Promise<void>)[],
 ): Promise<void> {
-  // Requests end first, because what they do may need the workers; the pool goes last.
+  // Nothing new comes in by any way; what is under way ends; then goes what it may still have needed.
   await Promise.all([server.close(), ...stops.map((stop) => stop())]);
   await built.stop?.();
   await Promise.all(Object.values(context.clients).map((client) => client.close()));
@@ -178,12 +186,7 @@ function storeChecks({ sql }: SliceContext): HealthCheck[] {
   ];
 }
 
-function commonWorkers(
-  slice: SliceName,
-  context: SliceContext,
-  kafka: KafkaBus,
-  consumers: ConsumerMap,
-): Worker[] {
+function relayOf(slice: SliceName, context: SliceContext, kafka: KafkaBus, consumers: ConsumerMap): Relay {
   const { center, holder, log, metrics, sql, clients } = context;
   const bypass = async (event: DomainEvent) => {
     const targets = consumers.get(slice) ?? [];
@@ -199,14 +202,17 @@ function commonWorkers(
     );
     return answers.every((answer) => answer.ok);
   };
-  const relay = createRelay({ center, slice, holder, sql, kafka, bypass, log, metrics });
+  return createRelay({ center, slice, holder, sql, kafka, bypass, log, metrics });
+}
+
+function commonWorkers(slice: SliceName, { sql }: SliceContext, relay: Relay): Worker[] {
   const idempotency = sqlIdempotency(sql, slice);
   return [
     {
       name: "relay",
       intervalMs: RELAY_INTERVAL_MS,
       async run(signal) {
-        while ((await relay()) > 0 && !signal.aborted);
+        while ((await relay.round()) > 0 && !signal.aborted);
       },
     },
     {

@@ -1,15 +1,19 @@
 import { loadConfig } from "../platform/config.ts";
+import { replayDeadLetters } from "../platform/consumer.ts";
 import { createKafka } from "../platform/kafka.ts";
 import { createLogger, errorText } from "../platform/log.ts";
 import { createRedis } from "../platform/redis.ts";
 import { onShutdown } from "../platform/shutdown.ts";
 import { cellEnvSchema } from "../platform/slice.ts";
+import { isSliceName } from "../platform/slices.ts";
 import { startTracing } from "../platform/tracing.ts";
 import { type RunningSlice, startSlice } from "./host.ts";
 import { fenceCommand, provisionCommand } from "./provision.ts";
 import { CONSUMERS, parseRoles, SLICES } from "./roles.ts";
 
-const USAGE = "usage: node cell/main.ts <slice>[,<slice>…] | provision [--remove] | fence --epoch N";
+const USAGE =
+  "usage: node cell/main.ts <slice>[,<slice>…] | provision [--remove] | fence --epoch N | replay <slice>";
+const REPLAY_TIMEOUT_MS = 300_000;
 const STOP_GRACE_MS = 15_000;
 /** Between "not ready" and closing the door: load balancers need a moment to look elsewhere. */
 const DRAIN_MS = Number(process.env.DRAIN_MS ?? 1_500);
@@ -54,11 +58,30 @@ async function serve(roles: string): Promise<void> {
   });
 }
 
+/** `replay <slice>`: its dead letters go back to where they came from; for when their cause is gone. */
+async function replay(name: string | undefined): Promise<void> {
+  if (name === undefined || !isSliceName(name)) throw new Error(`say whose dead letters. ${USAGE}`);
+  const env = loadConfig(
+    cellEnvSchema.pick({ CELL: true, KAFKA_BROKERS: true, LOG_LEVEL: true }),
+    process.env,
+  );
+  const log = createLogger({ service: name, cell: env.CELL, level: env.LOG_LEVEL });
+  const brokers = env.KAFKA_BROKERS.split(",");
+  const kafka = createKafka({ brokers, clientId: `${env.CELL}-replay`, log });
+  try {
+    const options = { center: env.CELL, slice: name, kafka, timeoutMs: REPLAY_TIMEOUT_MS };
+    log.info({ events: await replayDeadLetters(options) }, "dead letters went back");
+  } finally {
+    await kafka.close();
+  }
+}
+
 async function main(args: readonly string[]): Promise<void> {
   const [role, ...rest] = args;
   if (role === "provision") process.exitCode = await provisionCommand(process.env, rest.includes("--remove"));
   else if (role === "fence")
     process.exitCode = await fenceCommand(process.env, Number(rest[rest.indexOf("--epoch") + 1]));
+  else if (role === "replay") await replay(rest[0]);
   else if (role !== undefined) await serve(role);
   else throw new Error(USAGE);
 }

@@ -26,7 +26,7 @@ const AWAY_DELAY_MS = 1_000;
 /**
  * Follows the topics of the siblings that the subscriptions name. An event that cannot be applied is tried three times more and then
  * put with the dead letters, so that one bad event does not hold up the rest. While the database is away nothing is given up: the
- * event waits.
+ * event waits. A copy that is fenced off leaves the group for good, and with it the events to the copy in force.
  */
 export async function startConsumer(options: ConsumerOptions): Promise<() => Promise<void>> {
   const { center, slice, kafka, subscriptions } = options;
@@ -36,19 +36,35 @@ export async function startConsumer(options: ConsumerOptions): Promise<() => Pro
   const stop = await kafka.subscribe({
     group: groupOf(center, slice),
     topics,
-    handler: (topic, message) => consume(options, topic, message, stopping.signal),
+    handler: (topic, message, alive) =>
+      consume(options, topic, message, { signal: stopping.signal, alive, leave }),
   });
-  return async () => {
+  let stopped: Promise<void> | undefined;
+  function halt(): Promise<void> {
     stopping.abort();
-    await stop();
-  };
+    stopped ??= stop();
+    return stopped;
+  }
+  function leave(): void {
+    if (stopped) return;
+    options.log.warn({ slice }, "a newer copy of this cell is in force; this one takes no more events");
+    void halt();
+  }
+  return halt;
+}
+
+/** What a handler can do as a member of the consumer group. */
+interface Member {
+  readonly signal: AbortSignal;
+  alive(): Promise<void>;
+  leave(): void;
 }
 
 async function consume(
   options: ConsumerOptions,
   topic: string,
   message: KafkaMessage,
-  signal: AbortSignal,
+  member: Member,
 ): Promise<void> {
   const { sql, slice, subscriptions, metrics } = options;
   const consumed = metrics.counter("events_consumed_total", "Events taken from topics.", ["type", "outcome"]);
@@ -71,10 +87,15 @@ async function consume(
       consumed.inc({ type: event.type, outcome: "applied" });
       return;
     } catch (error) {
-      if (signal.aborted) throw error;
+      if (member.signal.aborted) throw error;
+      if (error instanceof Fenced && error.superseded) {
+        member.leave();
+        throw error;
+      }
       if (isAway(error)) {
         tried = -1;
         await sleep(AWAY_DELAY_MS);
+        await member.alive();
       } else if (tried < RETRIES) {
         await sleep(RETRY_DELAYS_MS[tried] ?? 0);
       } else {
@@ -105,6 +126,30 @@ async function bury(
   );
   const headers = { ...message.headers, "x-dead-topic": topic, "x-dead-reason": reason.slice(0, 500) };
   await kafka.produce(deadLetterTopicOf(center, slice), [{ ...message, headers }]);
+}
+
+/**
+ * Puts the dead letters of one slice back into the topics that they came from, once each. Other consumers of those topics have their
+ * inbox rows and pass them over. Answers how many went back.
+ */
+export async function replayDeadLetters(options: {
+  readonly center: string;
+  readonly slice: SliceName;
+  readonly kafka: KafkaBus;
+  readonly timeoutMs: number;
+}): Promise<number> {
+  const { center, slice, kafka, timeoutMs } = options;
+  const topic = deadLetterTopicOf(center, slice);
+  return kafka.drain({
+    topic,
+    group: `${groupOf(center, slice)}.replay`,
+    timeoutMs,
+    async handler({ key, value, headers }) {
+      const { "x-dead-topic": origin, "x-dead-reason": _reason, ...rest } = headers;
+      if (origin?.startsWith(`cells.${center}.`))
+        await kafka.produce(origin, [{ key, value, headers: rest }]);
+    },
+  });
 }
 
 /** The way in that is used while Kafka is away: same inbox, same handlers. */

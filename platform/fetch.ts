@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { BreakerOpen, createBreaker } from "./breaker.ts";
 import { errorText } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import { type Failure, fail, isProblemCode } from "./problem.ts";
+import { type Failure, fail, isProblemCode, type ProblemCode } from "./problem.ts";
 import { traceHeaders, withSpan } from "./tracing.ts";
 import type { Signer } from "./trust.ts";
 
@@ -30,7 +30,7 @@ export interface Answer<T> {
 /** One service as another one calls it. */
 export interface ServiceClient {
   /**
-   * Answers of 4xx and 503 with a problem document come back as that Failure. No connection, no answer in time or an
+   * An answer with a problem document comes back as that Failure. No connection, no answer in time or an
    * open breaker is `unavailable` with `extra.sent` false when the other side cannot have seen the request.
    */
   call<T = unknown>(call: Call<T>): Promise<Answer<T> | Failure>;
@@ -85,7 +85,7 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
     (call: Call<unknown>, deadlineMs: number) => send(call, deadlineMs),
     {
       timeoutMs: timeoutMs + 1_000,
-      isFailure: (error) => error instanceof NoAnswer,
+      isFailure: (error) => error instanceof NoAnswer || error instanceof Ailing,
     },
   );
 
@@ -110,17 +110,33 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
         signal: AbortSignal.timeout(leftMs),
       });
       const text = await readText(response.body);
-      const answer = { status: response.statusCode, text, headers: flat(response.headers) };
-      return { ok: true, status: answer.status, body: toJson(text), headers: answer.headers };
+      const answer = {
+        ok: true,
+        status: response.statusCode,
+        body: toJson(text),
+        headers: flat(response.headers),
+      } as const;
+      if (isAiling(answer)) throw new Ailing(answer);
+      return answer;
     } catch (error) {
-      if (error instanceof NoAnswer) throw error;
+      if (error instanceof NoAnswer || error instanceof Ailing) throw error;
       throw new NoAnswer(errorText(error), wasSent(error));
+    }
+  }
+
+  /** The call as the breaker sees it: an answer that tells of illness counts, and is an answer all the same. */
+  async function fire(call: Call<unknown>, deadlineMs: number): Promise<Answer<unknown>> {
+    try {
+      return await breaker.fire(call, deadlineMs);
+    } catch (error) {
+      if (error instanceof Ailing) return error.answer;
+      throw error;
     }
   }
 
   async function attempt<T>(call: Call<T>, deadlineMs: number): Promise<Answer<T> | Failure> {
     try {
-      const answer = await breaker.fire(call as Call<unknown>, deadlineMs);
+      const answer = await fire(call as Call<unknown>, deadlineMs);
       calls.inc({ to: name, code: String(answer.status) });
       return judge(name, call, answer);
     } catch (error) {
@@ -148,6 +164,7 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
             for (let tried = 1; ; tried++) {
               const result = await attempt(call, deadlineMs);
               if (result.ok || tried >= MAX_ATTEMPTS || budget < 1 || !mayRepeat(call, result)) return result;
+              if (breaker.isOpen()) return result;
               budget -= 1;
               const delayMs = random() * 50 * 2 ** tried;
               if (Date.now() + delayMs >= deadlineMs) return result;
@@ -175,6 +192,30 @@ class NoAnswer extends Error {
     this.sent = sent;
   }
 }
+
+/** An answer that says that the other side itself is not well; carried past the breaker, so that it counts. */
+class Ailing extends Error {
+  readonly answer: Answer<unknown>;
+  constructor(answer: Answer<unknown>) {
+    super(`the answer was ${answer.status}`);
+    this.answer = answer;
+  }
+}
+
+/** Its own faults and overload are illness. A refusal that has a meaning of its own (not accepting, fenced) is a good answer. */
+function isAiling({ status, body }: Answer<unknown>): boolean {
+  if (status < 500) return false;
+  const code = (body as { code?: unknown } | undefined)?.code;
+  return !isProblemCode(code) || ILL.has(code);
+}
+
+const ILL: ReadonlySet<ProblemCode> = new Set([
+  "internal",
+  "bad-gateway",
+  "unavailable",
+  "overloaded",
+  "deadline-exceeded",
+]);
 
 function mayRepeat(call: Call<unknown>, failure: Failure): boolean {
   if (

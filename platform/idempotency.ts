@@ -123,6 +123,6 @@ function isStored(answer: HttpResult | Failure): boolean {
 
 function replayed(row: Row): HttpResult | Failure {
   const { failure, result } = row.response ?? {};
-  if (failure) return failure;
-  return { status: 200, ...result, headers: { ...result?.headers, "Idempotent-Replayed": "true" } };
+  const headers = { ...(failure ?? result)?.headers, "Idempotent-Replayed": "true" };
+  return failure ? { ...failure, headers } : { status: 200, ...result, headers };
 }

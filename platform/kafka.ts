@@ -17,12 +17,22 @@ export interface TopicSettings {
 export interface KafkaBus {
   /** Sends in order, waits for all in-sync replicas; throws when that did not happen in time. */
   produce(topic: string, messages: readonly KafkaMessage[]): Promise<void>;
-  /** One message at a time for each partition; the offset moves on only after `handler` has resolved. */
+  /**
+   * One message at a time for each partition; the offset moves on only after `handler` has resolved. A handler that takes long
+   * calls `alive` between its tries, or the group gives its partitions to another member.
+   */
   subscribe(options: {
     readonly group: string;
     readonly topics: readonly string[];
-    handler(topic: string, message: KafkaMessage): Promise<void>;
+    handler(topic: string, message: KafkaMessage, alive: () => Promise<void>): Promise<void>;
   }): Promise<() => Promise<void>>;
+  /** Hands over what was in the topic when it was called and this group has not had; answers how many messages that were. */
+  drain(options: {
+    readonly group: string;
+    readonly topic: string;
+    readonly timeoutMs: number;
+    handler(message: KafkaMessage): Promise<void>;
+  }): Promise<number>;
   /** Makes what is missing; partitions only grow. */
   ensureTopics(topics: readonly string[], settings: TopicSettings): Promise<void>;
   removeTopics(topics: readonly string[]): Promise<void>;
@@ -40,6 +50,16 @@ const SEND_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 /** kafkajs stops for good after its own retries; the way back is a new consumer, made by `keepRunning`. */
 const RESTART_MAX_MS = 10_000;
+/** Partitions that one consumer works on at once: a slow event holds up its own partition only. */
+const PARTITIONS_AT_ONCE = 4;
+const CONSUMER = {
+  allowAutoTopicCreation: false,
+  sessionTimeout: 10_000,
+  // How long a rebalance waits for a member that is busy with a message.
+  rebalanceTimeout: 15_000,
+  heartbeatInterval: 2_000,
+  maxWaitTimeInMs: 250,
+} as const;
 
 /** Connects when first used. The producer is idempotent: the broker drops what it has seen (kafkajs `idempotent`). */
 export function createKafka(options: KafkaOptions): KafkaBus {
@@ -119,6 +139,10 @@ export function createKafka(options: KafkaOptions): KafkaBus {
         await stop();
       };
     },
+    async drain(options) {
+      const ends = await withAdmin((admin) => waitingIn(admin, options.topic, options.group));
+      return drainTo(kafka, ends, options);
+    },
     ensureTopics: (topics, settings) => withAdmin((admin) => ensure(admin, topics, settings)),
     removeTopics: (topics) =>
       withAdmin(async (admin) => {
@@ -137,7 +161,7 @@ interface Subscribed {
   readonly group: string;
   readonly topics: readonly string[];
   readonly log: Logger;
-  handler(topic: string, message: KafkaMessage): Promise<void>;
+  handler(topic: string, message: KafkaMessage, alive: () => Promise<void>): Promise<void>;
 }
 
 function keepRunning(kafka: Kafka, options: Subscribed): () => Promise<void> {
@@ -148,11 +172,8 @@ function keepRunning(kafka: Kafka, options: Subscribed): () => Promise<void> {
 
   async function runOnce(): Promise<void> {
     const fresh = kafka.consumer({
+      ...CONSUMER,
       groupId: group,
-      allowAutoTopicCreation: false,
-      sessionTimeout: 10_000,
-      heartbeatInterval: 2_000,
-      maxWaitTimeInMs: 250,
       retry: { retries: 3, restartOnFailure: async () => false },
     });
     consumer = fresh;
@@ -161,15 +182,15 @@ function keepRunning(kafka: Kafka, options: Subscribed): () => Promise<void> {
       fresh.on(fresh.events.STOP, () => resolve());
     });
     await fresh.connect();
+    if (stopped) return;
     await fresh.subscribe({ topics: [...topics], fromBeginning: true });
+    if (stopped) return;
     await fresh.run({
-      eachMessage: ({ topic, message }) =>
-        handler(topic, {
-          key: message.key?.toString("utf8") ?? "",
-          value: message.value?.toString("utf8") ?? "null",
-          headers: textHeaders(message.headers ?? {}),
-        }),
+      partitionsConsumedConcurrently: PARTITIONS_AT_ONCE,
+      eachMessage: ({ topic, message, heartbeat }) => handler(topic, messageOf(message), heartbeat),
     });
+    // Whoever stops while this connects finds nothing to disconnect yet.
+    if (stopped) return;
     await crashed;
   }
 
@@ -198,6 +219,78 @@ function keepRunning(kafka: Kafka, options: Subscribed): () => Promise<void> {
     wake?.();
     await consumer?.disconnect().catch(() => undefined);
     await running;
+  };
+}
+
+/** For each partition the offset behind its last message, where this group has not got there yet. */
+async function waitingIn(admin: Admin, topic: string, group: string): Promise<Map<number, number>> {
+  const [offsets, [had]] = await Promise.all([
+    admin.fetchTopicOffsets(topic),
+    admin.fetchOffsets({ groupId: group, topics: [topic] }),
+  ]);
+  const next = new Map(had?.partitions.map(({ partition, offset }) => [partition, Number(offset)]));
+  return new Map(
+    offsets
+      .filter(({ partition, low, high }) => Number(high) > Math.max(Number(low), next.get(partition) ?? 0))
+      .map(({ partition, high }) => [partition, Number(high)]),
+  );
+}
+
+async function drainTo(
+  kafka: Kafka,
+  ends: Map<number, number>,
+  options: {
+    readonly group: string;
+    readonly topic: string;
+    readonly timeoutMs: number;
+    handler(message: KafkaMessage): Promise<void>;
+  },
+): Promise<number> {
+  const { group, topic, timeoutMs, handler } = options;
+  if (ends.size === 0) return 0;
+  const consumer = kafka.consumer({
+    ...CONSUMER,
+    groupId: group,
+    retry: { retries: 3, restartOnFailure: async () => false },
+  });
+  let count = 0;
+  try {
+    await consumer.connect();
+    await consumer.subscribe({ topics: [topic], fromBeginning: true });
+    const drained = new Promise<void>((resolve, reject) => {
+      consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
+      consumer
+        .run({
+          autoCommit: false,
+          eachMessage: async ({ partition, message }) => {
+            const end = ends.get(partition);
+            if (end === undefined) return;
+            await handler(messageOf(message));
+            count++;
+            const next = Number(message.offset) + 1;
+            await consumer.commitOffsets([{ topic, partition, offset: String(next) }]);
+            if (next >= end) ends.delete(partition);
+            if (ends.size === 0) resolve();
+          },
+        })
+        .catch(reject);
+    });
+    await within(drained, timeoutMs);
+  } finally {
+    await consumer.disconnect().catch(() => undefined);
+  }
+  return count;
+}
+
+function messageOf(message: {
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers?: Readonly<Record<string, unknown>> | undefined;
+}): KafkaMessage {
+  return {
+    key: message.key?.toString("utf8") ?? "",
+    value: message.value?.toString("utf8") ?? "null",
+    headers: textHeaders(message.headers ?? {}),
   };
 }
 

@@ -24,7 +24,8 @@ const LEDGER = [
   "INSERT INTO cell.migration_lock (id, holder, until) VALUES (1, '', now()) ON CONFLICT (id) DO NOTHING",
 ];
 
-const LOCK_SECONDS = 60;
+/** A process that was killed keeps the lock this long; a living one renews it three times as often. */
+const LOCK_SECONDS = 15;
 const LOCK_WAIT_MS = 90_000;
 const LOCK_POLL_MS = 500;
 
@@ -72,13 +73,17 @@ export function schemaHash(migrations: readonly Migration[]): string {
 export async function migrate(sql: Sql, migrations: readonly Migration[], holder: string): Promise<number> {
   for (const statement of LEDGER) await ignoreRace(() => sql.query(statement));
   await takeLock(sql, holder);
-  let applied = 0;
-  for (const migration of migrations) applied += await applyOne(sql, migration, holder);
-  await sql.query("UPDATE cell.migration_lock SET until = now() WHERE id = 1 AND holder = $1", [holder]);
-  return applied;
+  const lock = keepLock(sql, holder);
+  try {
+    let applied = 0;
+    for (const migration of migrations) applied += await applyOne(sql, migration, lock);
+    return applied;
+  } finally {
+    await lock.release();
+  }
 }
 
-async function applyOne(sql: Sql, migration: Migration, holder: string): Promise<number> {
+async function applyOne(sql: Sql, migration: Migration, lock: Lock): Promise<number> {
   const { name, sha256, statements } = migration;
   const rows = await sql.query<{ sha256: string; statements_done: number }>(
     "SELECT sha256, statements_done FROM cell.migration WHERE name = $1",
@@ -95,6 +100,7 @@ async function applyOne(sql: Sql, migration: Migration, holder: string): Promise
   let applied = 0;
   for (let index = found?.statements_done ?? 0; index < statements.length; index++) {
     const statement = statements[index] ?? "";
+    if (lock.lost()) throw new MigrationError("another migration took over; this one stops");
     try {
       await sql.query(statement);
     } catch (error) {
@@ -103,7 +109,6 @@ async function applyOne(sql: Sql, migration: Migration, holder: string): Promise
       });
     }
     await sql.query("UPDATE cell.migration SET statements_done = $2 WHERE name = $1", [name, index + 1]);
-    await renewLock(sql, holder);
     applied++;
   }
   return applied;
@@ -126,8 +131,36 @@ async function tryLock(sql: Sql, holder: string): Promise<boolean> {
   return rows.length === 1;
 }
 
-async function renewLock(sql: Sql, holder: string): Promise<void> {
-  if (!(await tryLock(sql, holder))) throw new MigrationError("another migration took over; this one stops");
+interface Lock {
+  lost(): boolean;
+  release(): Promise<void>;
+}
+
+/** Renews beside the statements, because one of them may take longer than the lock lasts. */
+function keepLock(sql: Sql, holder: string): Lock {
+  let renewedAtMs = performance.now();
+  let renewing: Promise<void> = Promise.resolve();
+  const timer = setInterval(
+    () => {
+      const startedAtMs = performance.now();
+      renewing = tryLock(sql, holder)
+        .then((held) => {
+          renewedAtMs = held ? startedAtMs : Number.NEGATIVE_INFINITY;
+        })
+        .catch(() => undefined);
+    },
+    (LOCK_SECONDS * 1000) / 3,
+  );
+  return {
+    lost: () => performance.now() - renewedAtMs > LOCK_SECONDS * 1000,
+    async release() {
+      clearInterval(timer);
+      await renewing;
+      await sql
+        .query("UPDATE cell.migration_lock SET until = now() WHERE id = 1 AND holder = $1", [holder])
+        .catch(() => undefined);
+    },
+  };
 }
 
 /** Two processes that make the same thing at once may collide although both say IF NOT EXISTS; it is there then. */

@@ -5,12 +5,16 @@ import type { Metrics } from "./metrics.ts";
 import type { SliceName } from "./slices.ts";
 import type { Sql, Tx } from "./sql.ts";
 import { traceHeaders, withRemoteTrace } from "./tracing.ts";
-import { holdLease } from "./workerlease.ts";
+import { createWorkerLease } from "./workerlease.ts";
 
-/** Appends an event in the transaction that makes it true. */
+/**
+ * Appends an event in the transaction that makes it true. Its time is the moment of the insert, not of BEGIN: the events of one
+ * aggregate are inserted one after the other, while the transactions that do it may have begun in any order.
+ */
 export async function appendEvent(tx: Tx, schema: string, event: NewEvent): Promise<void> {
   await tx.query(
-    `INSERT INTO ${schema}.outbox (type, subject, version, data, traceparent) VALUES ($1, $2, $3, $4, $5)`,
+    `INSERT INTO ${schema}.outbox (type, subject, version, data, traceparent, created_at)
+     VALUES ($1, $2, $3, $4, $5, clock_timestamp())`,
     [
       event.type,
       event.subject,
@@ -29,8 +33,8 @@ export async function appendEvents(
 ): Promise<void> {
   if (events.length === 0) return;
   await tx.query(
-    `INSERT INTO ${schema}.outbox (type, subject, version, data, traceparent)
-     SELECT t, s, v, d::JSONB, p FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::TEXT[], $5::TEXT[]) AS n (t, s, v, d, p)`,
+    `INSERT INTO ${schema}.outbox (type, subject, version, data, traceparent, created_at)
+     SELECT t, s, v, d::JSONB, p, clock_timestamp() FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::TEXT[], $5::TEXT[]) AS n (t, s, v, d, p)`,
     [
       events.map((event) => event.type),
       events.map((event) => event.subject),
@@ -67,57 +71,80 @@ interface OutboxRow {
   created_at: Date;
 }
 
+export interface Relay {
+  /** Moves up to a batch; answers how many left. 0 also while another process is the relay. */
+  round(): Promise<number>;
+  /** Lets another process go on at once. */
+  release(): Promise<void>;
+}
+
 const LEASE_SECONDS = 10;
+/** How long Kafka is left alone after it took nothing; doubled up to the greatest. */
+const KAFKA_PAUSE_MS = 2_000;
+const KAFKA_PAUSE_MAX_MS = 20_000;
 
 /**
  * Moves events from the outbox to Kafka: reads what is unsent, sends, then deletes. Killed between sending and
  * deleting it sends again, which the inbox of each consumer takes once. One relay for each schema works at a time,
- * so that one aggregate's events leave in order. Returns how many were moved in this round.
+ * so that one aggregate's events leave in order. While Kafka takes nothing, the siblings are asked directly.
  */
-export function createRelay(options: RelayOptions): () => Promise<number> {
-  const { center, slice, holder, sql, kafka, bypass, log, metrics, batch = 100 } = options;
-  const topic = topicOf(center, slice);
+export function createRelay(options: RelayOptions): Relay {
+  const { center, slice, holder, sql, kafka, log, metrics, batch = 100 } = options;
+  const lease = createWorkerLease({ sql, schema: slice, name: "relay", holder, seconds: LEASE_SECONDS });
   const sent = metrics.counter("outbox_sent_total", "Events that left the outbox.", ["way"]);
   const waiting = metrics.gauge("outbox_waiting", "Events seen waiting in the outbox in the last round.");
-  let kafkaDownUntilMs = 0;
+  const topic = topicOf(center, slice);
+  let pauseMs = KAFKA_PAUSE_MS;
+  let kafkaFromMs = 0;
 
-  async function send(rows: readonly OutboxRow[]): Promise<"kafka" | "bypass" | undefined> {
-    const events = rows.map((row) => toEvent(row, `${center}/${slice}`));
-    if (Date.now() >= kafkaDownUntilMs) {
-      try {
-        await kafka.produce(topic, events.map(toWire));
-        return "kafka";
-      } catch (error) {
-        kafkaDownUntilMs = Date.now() + 5_000;
-        log.warn(
-          { topic, error: errorText(error) },
-          "kafka did not take events; siblings are asked directly",
-        );
-      }
+  async function byKafka(events: readonly DomainEvent[]): Promise<boolean> {
+    if (Date.now() < kafkaFromMs) return false;
+    try {
+      await kafka.produce(topic, events.map(toWire));
+      pauseMs = KAFKA_PAUSE_MS;
+      return true;
+    } catch (error) {
+      kafkaFromMs = Date.now() + pauseMs;
+      pauseMs = Math.min(KAFKA_PAUSE_MAX_MS, pauseMs * 2);
+      log.warn({ topic, error: errorText(error) }, "kafka did not take events; siblings are asked directly");
+      return false;
     }
-    for (const event of events) {
-      const headers = event.traceparent === undefined ? {} : { traceparent: event.traceparent };
-      if (!(await withRemoteTrace(headers, `bypass ${event.type}`, () => bypass(event), "producer")))
-        return undefined;
-    }
-    return "bypass";
   }
 
-  return async () => {
-    if (!(await holdLease(sql, slice, "relay", holder, LEASE_SECONDS))) return 0;
-    const rows = await sql.query<OutboxRow>(
-      `SELECT id, type, subject, version, data, traceparent, created_at FROM ${slice}.outbox
-       ORDER BY created_at, version, id LIMIT $1`,
-      [batch],
-    );
-    waiting.set({}, rows.length);
-    if (rows.length === 0) return 0;
-    const way = await send(rows);
-    if (way === undefined) return 0;
-    await sql.query(`DELETE FROM ${slice}.outbox WHERE id = ANY($1)`, [rows.map((row) => row.id)]);
-    sent.inc({ way }, rows.length);
-    return rows.length;
+  return {
+    async round() {
+      if (!(await lease.hold())) return 0;
+      const rows = await sql.query<OutboxRow>(
+        `SELECT id, type, subject, version, data, traceparent, created_at FROM ${slice}.outbox
+         ORDER BY created_at, version, id LIMIT $1`,
+        [batch],
+      );
+      waiting.set({}, rows.length);
+      if (rows.length === 0) return 0;
+      const events = rows.map((row) => toEvent(row, `${center}/${slice}`));
+      const way = (await byKafka(events)) ? "kafka" : "bypass";
+      const gone = way === "kafka" ? events.map(({ id }) => id) : await goAround(events, options.bypass);
+      if (gone.length === 0) return 0;
+      await sql.query(`DELETE FROM ${slice}.outbox WHERE id = ANY($1)`, [gone]);
+      sent.inc({ way }, gone.length);
+      return gone.length;
+    },
+    release: () => lease.release(),
   };
+}
+
+/** One after the other. An event that a sibling does not take holds up its own aggregate and nothing else. */
+async function goAround(events: readonly DomainEvent[], bypass: Bypass): Promise<string[]> {
+  const gone: string[] = [];
+  const stuck = new Set<string>();
+  for (const event of events) {
+    if (stuck.has(event.subject)) continue;
+    const headers = event.traceparent === undefined ? {} : { traceparent: event.traceparent };
+    const taken = await withRemoteTrace(headers, `bypass ${event.type}`, () => bypass(event), "producer");
+    if (taken) gone.push(event.id);
+    else stuck.add(event.subject);
+  }
+  return gone;
 }
 
 function toEvent(row: OutboxRow, source: string): DomainEvent {

@@ -1,7 +1,11 @@
 import { errorText } from "./log.ts";
 import { type Migration, MigrationError, migrate } from "./migrate.ts";
 import { SLICE_NAMES, type SliceName } from "./slices.ts";
-import type { Sql } from "./sql.ts";
+import { type Sql, sqlState } from "./sql.ts";
+
+const NO_SUCH_TABLE = new Set(["42P01", "3F000"]);
+/** CockroachDB has no function to end a session; its idle-in-transaction timeout does it. */
+const NO_SUCH_FUNCTION = "42883";
 
 export interface ShardOptions {
   /** A role that may create roles and schemas. */
@@ -12,9 +16,14 @@ export interface ShardOptions {
   readonly holder: string;
 }
 
-/** Makes roles, schemas, tables, rights and the lease of one shard; may be repeated and killed anywhere. Returns the epoch in force. */
+/**
+ * Makes roles, schemas, tables, rights and the lease of one shard; may be repeated and killed anywhere. Returns the epoch in force:
+ * when that is newer than the one asked for, nothing was touched.
+ */
 export async function prepareShard(options: ShardOptions): Promise<number> {
   const { admin, passwords, migrations, epoch, holder } = options;
+  const inForce = await epochInForce(admin);
+  if (inForce !== undefined && inForce > epoch) return inForce;
   for (const slice of SLICE_NAMES) {
     const password = passwords[slice];
     if (password !== undefined) await ensureRole(admin, slice, password);
@@ -80,6 +89,17 @@ async function retryBusyCatalog(run: () => Promise<unknown>): Promise<void> {
   }
 }
 
+/** The epoch of the lease row; undefined in a shard that has none yet. */
+export async function epochInForce(admin: Sql): Promise<number | undefined> {
+  try {
+    const rows = await admin.query<{ epoch: number }>("SELECT epoch FROM cell.lease WHERE id = 1");
+    return rows[0]?.epoch;
+  } catch (error) {
+    if (NO_SUCH_TABLE.has(sqlState(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
 /** Puts an epoch in force unless a newer one is; waits for the writers that hold the row for share. */
 export async function raiseEpoch(admin: Sql, epoch: number): Promise<number> {
   const rows = await admin.query<{ epoch: number }>(
@@ -91,12 +111,20 @@ export async function raiseEpoch(admin: Sql, epoch: number): Promise<number> {
   return inForce;
 }
 
-/** Ends the sessions of the slices' roles, so that none that began under an older epoch goes on. */
+/**
+ * Ends the sessions of the slices' roles, so that none that began under an older epoch goes on; answers how many. The epoch is what
+ * fences: this only makes it quicker.
+ */
 export async function endOlderSessions(admin: Sql): Promise<number> {
-  const rows = await admin.query(
-    `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
-     WHERE datname = current_database() AND usename = ANY($1) AND pid <> pg_backend_pid()`,
-    [[...SLICE_NAMES]],
-  );
-  return rows.length;
+  try {
+    const rows = await admin.query(
+      `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
+       WHERE datname = current_database() AND usename = ANY($1) AND pid <> pg_backend_pid()`,
+      [[...SLICE_NAMES]],
+    );
+    return rows.length;
+  } catch (error) {
+    if (sqlState(error) === NO_SUCH_FUNCTION) return 0;
+    throw error;
+  }
 }

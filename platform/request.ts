@@ -67,6 +67,8 @@ export function readInput(route: Route, request: RawRequest): RequestInput | Fai
     body = parsed.data;
   }
   const query = request.query as Record<string, string>;
+  const twice = Object.keys(query).find((name) => typeof query[name] !== "string");
+  if (twice !== undefined) return fail("invalid-request", `Give ${twice.slice(0, 64)} once.`);
   if (route.query) {
     const parsed = route.query.safeParse(query);
     if (!parsed.success) return invalid(parsed.error);

@@ -85,8 +85,9 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
   const table = `${schema}.saga`;
   const columns = "id, state, position, direction, attempts, failure";
 
-  async function claim(id: string): Promise<SagaRow<S> | undefined> {
-    const rows = await sql.query<SagaRow<S>>(
+  /** With `tx`, a transaction that checks the epoch: a copy that is fenced off takes no saga away from the copy in force. */
+  async function claim(id: string, tx: Tx = sql): Promise<SagaRow<S> | undefined> {
+    const rows = await tx.query<SagaRow<S>>(
       `UPDATE ${table} SET owner = $2, lease_until = now() + INTERVAL '${LEASE_SECONDS} seconds'
        WHERE id = $1 AND direction IN ('forward', 'backward') AND (owner = $2 OR lease_until < now())
        RETURNING ${columns}`,
@@ -222,7 +223,7 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
         [name, limit],
       );
       for (const { id } of due) {
-        const row = await claim(id);
+        const row = await sql.transaction((tx) => claim(id, tx));
         if (row) await advance(row);
       }
       return due.length;

@@ -1,6 +1,7 @@
 import pg from "pg";
 import { errorText, type Logger } from "./log.ts";
 import { DURATION_BUCKETS, type Metrics } from "./metrics.ts";
+import { withSpan } from "./tracing.ts";
 
 /** A connection inside one transaction. */
 export interface Tx {
@@ -43,10 +44,13 @@ export interface SqlOptions {
   readonly random?: () => number;
 }
 
-/** This copy of the cell may no longer write: its epoch is older than the one in force. */
+/** This copy of the cell may not write: its epoch is not the one in force. */
 export class Fenced extends Error {
+  /** A newer epoch is in force, so this copy may never write again; else its own is still to come. */
+  readonly superseded: boolean;
   constructor(own: number, inForce: number | undefined) {
     super(`epoch ${own} is not in force (${inForce ?? "none"} is)`);
+    this.superseded = inForce !== undefined && inForce > own;
   }
 }
 
@@ -61,6 +65,10 @@ const DEADLOCK = "40P01";
 const INT8_OID = 20;
 const BACKOFF_BASE_MS = 4;
 const BACKOFF_MAX_MS = 250;
+/** CockroachDB takes FOR SHARE as a hint unless told otherwise; PostgreSQL evaluates neither branch. */
+const LOCKS_THAT_LAST = `SELECT CASE WHEN version() LIKE 'CockroachDB%' THEN
+  set_config('enable_shared_locking_for_serializable', 'on', false) ||
+  set_config('enable_durable_locking_for_serializable', 'on', false) END`;
 
 /** True for an error that a repetition of the whole transaction may cure. */
 export function isRetryable(error: unknown): boolean {
@@ -77,10 +85,11 @@ export function sqlState(error: unknown): string | undefined {
 /** True when the database is away or on its way down: nobody's bug, and over soon. No state at all is a broken connection. */
 export function isDatabaseAway(error: unknown): boolean {
   const state = sqlState(error);
-  // Classes 08 (connection), 53 (resources) and 57 (operator intervention) of SQLSTATE.
-  if (state !== undefined) return /^(08|53|57)/.test(state);
+  // Classes 08 (connection), 53 (resources) and 57 (operator intervention) of SQLSTATE; 25P03: idle for too long
+  // inside a transaction, which is what a process that was paused finds.
+  if (state !== undefined) return /^(08|53|57)/.test(state) || state === "25P03";
   const text = error instanceof Error ? `${error.name} ${error.message}` : String(error);
-  return /ECONN|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|timeout|Connection terminated|pool after calling end/i.test(
+  return /ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|timeout|Connection terminated|not queryable|pool after calling end/i.test(
     text,
   );
 }
@@ -117,6 +126,8 @@ export function createSql(options: SqlOptions): Sql {
     query_timeout: statementTimeoutMs + 1_000,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
     types: { getTypeParser: typeParser },
+    // The pool waits for it, although the type does not say so.
+    onConnect: (client) => prepareSession(client, log),
   });
   // A connection that breaks while it is idle must not end the process; the next query opens another.
   pool.on("error", (error) => log.warn({ error: errorText(error) }, "an idle database connection broke"));
@@ -149,7 +160,12 @@ export function createSql(options: SqlOptions): Sql {
   ): Promise<T> {
     const startedAtMs = performance.now();
     try {
-      return await repeated(() => once(pool, fn, epoch), attempts);
+      return await withSpan(
+        "transaction",
+        { "db.namespace": options.database, "db.user": options.user },
+        () => repeated(() => once(pool, fn, epoch), attempts),
+        "client",
+      );
     } finally {
       seconds.observe({}, (performance.now() - startedAtMs) / 1000);
     }
@@ -183,8 +199,7 @@ async function once<T>(pool: pg.Pool, fn: (tx: Tx) => Promise<T>, epoch: number 
   };
   client.on("error", breaks);
   try {
-    await client.query("BEGIN ISOLATION LEVEL SERIALIZABLE");
-    if (epoch !== null) await checkEpoch(client, epoch);
+    await begin(client, epoch);
     const result = await fn({
       query: async <R>(text: string, values: readonly unknown[] = []) =>
         (await client.query(text, [...values])).rows as R[],
@@ -204,11 +219,26 @@ async function once<T>(pool: pg.Pool, fn: (tx: Tx) => Promise<T>, epoch: number 
   }
 }
 
-async function checkEpoch(client: pg.PoolClient, epoch: number): Promise<void> {
-  const { rows } = await client.query<{ epoch: number }>(
-    "SELECT epoch FROM cell.lease WHERE id = 1 FOR SHARE",
-  );
-  if (rows[0]?.epoch !== epoch) throw new Fenced(epoch, rows[0]?.epoch);
+async function prepareSession(client: pg.ClientBase, log: Logger): Promise<void> {
+  try {
+    await client.query(LOCKS_THAT_LAST);
+  } catch (error) {
+    log.warn({ error: errorText(error) }, "a database session could not be set up as wished");
+  }
+}
+
+/** Both in one message: the check costs no turn of its own, and nothing comes between it and the snapshot. */
+async function begin(client: pg.PoolClient, epoch: number | null): Promise<void> {
+  const start = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+  if (epoch === null) {
+    await client.query(start);
+    return;
+  }
+  const answers = (await client.query(
+    `${start}; SELECT epoch FROM cell.lease WHERE id = 1 FOR SHARE`,
+  )) as unknown as pg.QueryResult<{ epoch: number }>[];
+  const inForce = answers[1]?.rows[0]?.epoch;
+  if (inForce !== epoch) throw new Fenced(epoch, inForce);
 }
 
 function typeParser(oid: number, format?: "text" | "binary"): (value: string) => unknown {

@@ -47,6 +47,7 @@ export interface Verifier {
 const TOKEN_SECONDS = 60;
 const REUSE_MS = 30_000;
 const MAX_CACHED = 1_024;
+const RELOAD_COOLDOWN_MS = 5_000;
 
 /** Makes an ES256 key pair whose key id is its RFC 7638 thumbprint. */
 export async function generateKey(): Promise<KeyPair> {
@@ -108,28 +109,51 @@ export async function createSigner(options: SignerOptions): Promise<Signer> {
   };
 }
 
+export interface VerifierOptions {
+  readonly keys: PublicKeys;
+  readonly audience: string;
+  /** Reads the keys anew; asked when a token names a key that is not known, at most once in 5 s. */
+  readonly reload?: () => Promise<PublicKeys>;
+  readonly now?: () => number;
+}
+
 /** Makes the verifier of one cell out of the public keys it trusts. A token string is verified once, then remembered until it expires. */
-export function createVerifier(options: {
-  keys: PublicKeys;
-  audience: string;
-  now?: () => number;
-}): Verifier {
-  const { audience, now = Date.now } = options;
-  const keys = createLocalJWKSet(options.keys);
+export function createVerifier(options: VerifierOptions): Verifier {
+  const { audience, reload, now = Date.now } = options;
+  let keys = createLocalJWKSet(options.keys);
+  let reloadedAtMs = Number.NEGATIVE_INFINITY;
   const known = new Map<string, { caller: Caller; untilMs: number }>();
+
+  function check(token: string) {
+    return jwtVerify(token, keys, {
+      algorithms: ["ES256"],
+      audience,
+      clockTolerance: 5,
+      requiredClaims: ["exp", "sub", "iss"],
+      currentDate: new Date(now()),
+    });
+  }
+
+  /** A key that was added after the start is in the file already, or the token is nobody's. */
+  async function checkWithNewKeys(token: string, error: unknown): ReturnType<typeof check> {
+    if (!reload || !(error instanceof errors.JWKSNoMatchingKey) || now() - reloadedAtMs < RELOAD_COOLDOWN_MS)
+      throw error;
+    reloadedAtMs = now();
+    // Keys that cannot be read now change nothing: the ones in hand stay good.
+    const fresh = await reload().catch(() => undefined);
+    if (!fresh) throw error;
+    keys = createLocalJWKSet(fresh);
+    known.clear();
+    return check(token);
+  }
+
   return {
     async verify(token) {
       const found = known.get(token);
       if (found && found.untilMs > now()) return found.caller;
       known.delete(token);
       try {
-        const { payload } = await jwtVerify(token, keys, {
-          algorithms: ["ES256"],
-          audience,
-          clockTolerance: 5,
-          requiredClaims: ["exp", "sub", "iss"],
-          currentDate: new Date(now()),
-        });
+        const { payload } = await check(token).catch((error) => checkWithNewKeys(token, error));
         const { iss, sub, exp } = payload;
         if ((iss !== "gateway" && iss !== "cell") || !sub || !exp) return undefined;
         if (known.size >= MAX_CACHED) known.clear();
