@@ -24,7 +24,7 @@ const USAGE = `usage: node local/main.ts COMMAND [--index N]
   kubectl ARGS...          kubectl against it
   helm ARGS...             helm against it
   stop PART, start PART    take a part away (kube-apiserver, kubelet, ...) and bring it back
-  apiserver start|stop --dir D [--env-file F]    an API server without nodes, on the loopback address
+  apiserver start|stop --dir D [--write-env F]    an API server without nodes, on the loopback address
 `;
 
 const OPTIONS = {
@@ -32,7 +32,7 @@ const OPTIONS = {
   all: { type: "boolean", default: false },
   image: { type: "string", multiple: true },
   dir: { type: "string" },
-  "env-file": { type: "string" },
+  "write-env": { type: "string" },
 } as const;
 
 type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"];
@@ -96,7 +96,7 @@ async function apiserver(action: string | undefined, values: Values): Promise<vo
   const text = Object.entries(lines)
     .map(([name, value]) => `export ${name}=${value}\n`)
     .join("");
-  if (values["env-file"] !== undefined) writeFileSync(values["env-file"], text);
+  if (values["write-env"] !== undefined) writeFileSync(values["write-env"], text);
   process.stdout.write(text);
 }
 
