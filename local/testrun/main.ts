@@ -9,6 +9,7 @@ import { preflight } from "../setup/preflight.ts";
 import { ensureSystemPackages } from "../setup/system.ts";
 import { ensureKafka } from "../stores/kafkajars.ts";
 import { startStores, storesEnvironment } from "../stores/stores.ts";
+import { integrationLanes } from "./lanes.ts";
 import { type Count, runCheck, runProject, sum } from "./run.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -58,12 +59,16 @@ async function integration(progress: Progress): Promise<Count> {
     const api = await startApiServer({ dir: join(dir, "apiserver"), report: progress, auditLog: true });
     try {
       const { kubectl } = await ensureBinaries(progress);
-      return await runProject(progress, ROOT, "integration", {
+      const env = {
         ...storesEnvironment(stores),
         TEST_KUBECONFIG: api.kubeconfigPath,
         TEST_KUBECTL: kubectl,
         ...(api.auditLogPath === undefined ? {} : { TEST_AUDIT_LOG: api.auditLogPath }),
-      });
+      };
+      const lanes = await integrationLanes(ROOT);
+      return sum(
+        await Promise.all(lanes.map((lane) => runProject(progress, ROOT, "integration", env, lane))),
+      );
     } finally {
       await api.stop();
     }

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Progress } from "../progress.ts";
+import type { Lane } from "./lanes.ts";
 
 export interface Count {
   readonly passed: number;
@@ -49,25 +50,42 @@ interface VitestReport {
 
 const MAX_MESSAGE = 2_000;
 
-/** Runs one vitest project and names each test that failed. A file that could not be loaded counts as one failure. */
+export type Project = "unit" | "integration" | "cluster";
+
+const WHY: Readonly<Record<Project, string>> = {
+  unit: "pure rules, in seconds",
+  integration: "real stores and a real API server",
+  cluster: "a real local cluster",
+};
+/** What vitest prints when a file has ended: its path, then how many tests it had. */
+const FILE_ENDED = /^\s*\S+\s.*?(\S+\.[ie]?test\.ts) \(/gm;
+
+/**
+ * Runs one vitest project, or the files of one lane of it, and names each test that failed. A file that could not be loaded counts as
+ * one failure.
+ */
 export async function runProject(
   progress: Progress,
   root: string,
-  project: "unit" | "integration" | "cluster",
+  project: Project,
   env: Readonly<Record<string, string>>,
+  lane?: Lane,
 ): Promise<Count> {
+  const name = lane === undefined ? project : `${project} (${lane.name})`;
   const dir = await mkdtemp(join(tmpdir(), "vitest-"));
   const file = join(dir, "report.json");
   try {
-    const args = ["run", "--project", project, "--reporter=json", `--outputFile=${file}`, "--reporter=dot"];
-    const why = {
-      unit: "pure rules, in seconds",
-      integration: "real stores and a real API server",
-      cluster: "a real local cluster",
-    };
-    const ended = await progress.step(`Run the ${project} tests`, why[project], () =>
-      execute(root, "vitest", args, env),
-    );
+    const reporters = ["--reporter=json", `--outputFile=${file}`, "--reporter=default"];
+    const args = ["run", "--project", project, ...reporters, ...(lane?.files ?? [])];
+    const ended = await progress.step(`Run the ${name} tests`, WHY[project], () => {
+      let files = 0;
+      return execute(root, "vitest", args, { ...env, NO_COLOR: "1" }, (text) => {
+        for (const [, path] of text.matchAll(FILE_ENDED)) {
+          files += 1;
+          if (project !== "unit") progress.note(`${files}${lane ? ` of ${lane.files.length}` : ""}: ${path}`);
+        }
+      });
+    });
     const report = await readFile(file, "utf8").then(
       (text) => JSON.parse(text) as VitestReport,
       () => undefined,
@@ -88,7 +106,7 @@ export async function runProject(
             `FAILED ${name.replace(`${root}/`, "")}: ${fullName}\n${failureMessages.join("\n").slice(0, MAX_MESSAGE)}`,
           );
     const failed = report.numFailedTests + unloaded.length;
-    progress.line(`${project}: ${report.numPassedTests} passed, ${failed} failed`);
+    progress.line(`${name}: ${report.numPassedTests} passed, ${failed} failed`);
     // An error outside of any test fails vitest without failing a test: it must not pass here.
     return { passed: report.numPassedTests, failed: failed === 0 && ended.code !== 0 ? 1 : failed };
   } finally {
@@ -103,6 +121,7 @@ function execute(
   program: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
+  onText: (text: string) => void = () => undefined,
 ): Promise<{ code: number; output: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(join(root, "node_modules", ".bin", program), args, {
@@ -112,7 +131,9 @@ function execute(
     });
     let output = "";
     const keep = (chunk: Buffer) => {
-      output = (output + chunk.toString("utf8")).slice(-MAX_OUTPUT);
+      const text = chunk.toString("utf8");
+      output = (output + text).slice(-MAX_OUTPUT);
+      onText(text);
     };
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
