@@ -12,7 +12,7 @@ import { type Subscription, sweepInbox } from "../platform/inbox.ts";
 import type { KafkaBus } from "../platform/kafka.ts";
 import { createLogger, type Logger } from "../platform/log.ts";
 import { createMetrics, type Metrics } from "../platform/metrics.ts";
-import { createRelay, type Relay } from "../platform/outbox.ts";
+import { createRelay, OUTBOX_MARK, type Relay } from "../platform/outbox.ts";
 import type { Redis } from "../platform/redis.ts";
 import type { BuiltSlice, CellEnv, SliceContext, SliceDefinition } from "../platform/slice.ts";
 import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../platform/slices.ts";
@@ -46,7 +46,8 @@ export interface RunningSlice {
 }
 
 const CALL_TIMEOUT_MS = 5_000;
-const RELAY_INTERVAL_MS = 50;
+/** For events of other replicas and of those that are gone; one's own wake the relay when they are committed. */
+const RELAY_INTERVAL_MS = 300;
 const SWEEP_INTERVAL_MS = 60_000;
 const SWEEP_ROWS = 1_000;
 
@@ -214,6 +215,7 @@ function commonWorkers(slice: SliceName, { sql }: SliceContext, relay: Relay): W
       async run(signal) {
         while ((await relay.round()) > 0 && !signal.aborted);
       },
+      wakeBy: (wake) => sql.onCommit((marks) => marks.has(OUTBOX_MARK) && wake()),
     },
     {
       name: "sweep",

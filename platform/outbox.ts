@@ -7,11 +7,15 @@ import type { Sql, Tx } from "./sql.ts";
 import { traceHeaders, withRemoteTrace } from "./tracing.ts";
 import { createWorkerLease } from "./workerlease.ts";
 
+/** The mark of transactions that have appended events (`Sql.onCommit`). */
+export const OUTBOX_MARK = "outbox";
+
 /**
  * Appends an event in the transaction that makes it true. Its time is the moment of the insert, not of BEGIN: the events of one
  * aggregate are inserted one after the other, while the transactions that do it may have begun in any order.
  */
 export async function appendEvent(tx: Tx, schema: string, event: NewEvent): Promise<void> {
+  tx.mark?.(OUTBOX_MARK);
   await tx.query(
     `INSERT INTO ${schema}.outbox (type, subject, version, data, traceparent, created_at)
      VALUES ($1, $2, $3, $4, $5, clock_timestamp())`,
@@ -32,6 +36,7 @@ export async function appendEvents(
   events: readonly (NewEvent & { readonly traceparent?: string | undefined })[],
 ): Promise<void> {
   if (events.length === 0) return;
+  tx.mark?.(OUTBOX_MARK);
   await tx.query(
     `INSERT INTO ${schema}.outbox (type, subject, version, data, traceparent, created_at)
      SELECT t, s, v, d::JSONB, p, clock_timestamp() FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::TEXT[], $5::TEXT[]) AS n (t, s, v, d, p)`,

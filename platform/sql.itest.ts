@@ -260,3 +260,26 @@ test("no more connections than allowed, and the rest wait their turn", async () 
 function createSqlOfOne(): Sql {
   return shard.as("orders", { max: 1, metrics: createMetrics({ service: "small" }) });
 }
+
+test("who waits for marks hears of what was committed, once, and of nothing else", async () => {
+  const heard: string[][] = [];
+  const stop = sql.onCommit((marks) => heard.push([...marks].sort()));
+  let tries = 0;
+  await sql.transaction(async (tx) => {
+    tx.mark?.("mail");
+    tx.mark?.("outbox");
+    tx.mark?.("outbox");
+    await tx.query("SELECT 1");
+    if (++tries === 1) throw Object.assign(new Error("met another"), { code: "40001" });
+  });
+  const undone = sql.transaction(async (tx) => {
+    tx.mark?.("outbox");
+    throw new Error("no");
+  });
+  await expect(undone).rejects.toThrow("no");
+  await sql.transaction((tx) => tx.query("SELECT 1"));
+  stop();
+  await sql.transaction(async (tx) => tx.mark?.("late"));
+  expect(tries).toBe(2);
+  expect(heard).toEqual([["mail", "outbox"]]);
+});

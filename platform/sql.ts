@@ -7,6 +7,8 @@ import { withSpan } from "./tracing.ts";
 export interface Tx {
   /** Rows as objects. INT8 comes as a number and throws when it is no safe integer; numeric stays text. */
   query<R = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<R[]>;
+  /** Says what this transaction leaves to be done once it is committed, for those who wait for that (`Sql.onCommit`). */
+  mark?(what: string): void;
 }
 
 /** A pool of one role in one database. `query` commits by itself and is repeated after a conflict, as transactions are. */
@@ -17,6 +19,8 @@ export interface Sql extends Tx {
    * a copy of the cell with an older epoch gets Fenced and has written nothing.
    */
   transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
+  /** Calls `listener` with the marks of each transaction of this pool that had any and was committed. Returns the way to stop it. */
+  onCommit(listener: (marks: ReadonlySet<string>) => void): () => void;
   /** The same pool with this epoch in force for its transactions. */
   withEpoch(epoch: number | undefined): Sql;
   close(): Promise<void>;
@@ -142,12 +146,21 @@ export function createSql(options: SqlOptions): Sql {
     DURATION_BUCKETS,
   );
 
+  const listeners = new Set<(marks: ReadonlySet<string>) => void>();
+  const committed = (marks: ReadonlySet<string>) => {
+    if (marks.size > 0) for (const listener of listeners) listener(marks);
+  };
+
   function withEpoch(epoch: number | undefined): Sql {
     return {
       // A statement by itself is a transaction too, and a database that is SERIALIZABLE by default ends it like any other.
       query: <R>(text: string, values: readonly unknown[] = []) =>
         repeated(async () => (await pool.query(text, [...values])).rows as R[], DEFAULT_ATTEMPTS),
       transaction: (fn, transactionOptions = {}) => transaction(fn, epoch, transactionOptions),
+      onCommit(listener) {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
       withEpoch,
       close: () => pool.end(),
     };
@@ -160,12 +173,14 @@ export function createSql(options: SqlOptions): Sql {
   ): Promise<T> {
     const startedAtMs = performance.now();
     try {
-      return await withSpan(
+      const { result, marks } = await withSpan(
         "transaction",
         { "db.namespace": options.database, "db.user": options.user },
         () => repeated(() => once(pool, fn, epoch), attempts),
         "client",
       );
+      committed(marks);
+      return result;
     } finally {
       seconds.observe({}, (performance.now() - startedAtMs) / 1000);
     }
@@ -190,8 +205,13 @@ export function createSql(options: SqlOptions): Sql {
   return withEpoch(options.epoch);
 }
 
-async function once<T>(pool: pg.Pool, fn: (tx: Tx) => Promise<T>, epoch: number | null): Promise<T> {
+async function once<T>(
+  pool: pg.Pool,
+  fn: (tx: Tx) => Promise<T>,
+  epoch: number | null,
+): Promise<{ result: T; marks: ReadonlySet<string> }> {
   const client = await pool.connect();
+  const marks = new Set<string>();
   let broken: Error | undefined;
   // A connection that is lent out has no listener of the pool's: without one, its end would end the process.
   const breaks = (error: Error) => {
@@ -203,9 +223,10 @@ async function once<T>(pool: pg.Pool, fn: (tx: Tx) => Promise<T>, epoch: number 
     const result = await fn({
       query: async <R>(text: string, values: readonly unknown[] = []) =>
         (await client.query(text, [...values])).rows as R[],
+      mark: (what) => marks.add(what),
     });
     await client.query("COMMIT");
-    return result;
+    return { result, marks };
   } catch (error) {
     try {
       await client.query("ROLLBACK");

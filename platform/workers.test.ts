@@ -94,3 +94,44 @@ test("stopping aborts the run under way and waits for it", async () => {
   await stopped;
   expect(ended).toBe(true);
 });
+
+test("one that is woken runs at once, also when that was while it ran, and not sooner after a failure", async () => {
+  const wakes = new Set<() => void>();
+  const ranAtMs: number[] = [];
+  let isBroken = false;
+  const { stop } = start([
+    {
+      name: "w",
+      intervalMs: 1_000,
+      wakeBy(wake) {
+        wakes.add(wake);
+        return () => wakes.delete(wake);
+      },
+      async run() {
+        ranAtMs.push(Date.now());
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        if (isBroken) throw new Error("no");
+      },
+    },
+  ]);
+  const ring = () => {
+    for (const wake of wakes) wake();
+  };
+  const startedAtMs = Date.now();
+  await vi.advanceTimersByTimeAsync(100);
+  ring();
+  await vi.advanceTimersByTimeAsync(5);
+  ring();
+  ring();
+  await vi.advanceTimersByTimeAsync(95);
+  isBroken = true;
+  ring();
+  await vi.advanceTimersByTimeAsync(5);
+  ring();
+  await vi.advanceTimersByTimeAsync(900);
+  expect(ranAtMs.map((at) => at - startedAtMs)).toEqual([0, 100, 110, 200]);
+  const stopped = stop();
+  await vi.advanceTimersByTimeAsync(10);
+  await stopped;
+  expect(wakes.size).toBe(0);
+});

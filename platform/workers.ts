@@ -6,6 +6,8 @@ export interface Worker {
   readonly name: string;
   readonly intervalMs: number;
   run(signal: AbortSignal): Promise<void>;
+  /** Where to ask to be woken when there is work before the interval is over. Returns the way to stop it. */
+  wakeBy?(wake: () => void): () => void;
 }
 
 const FAILURE_BACKOFF_MAX_MS = 15_000;
@@ -26,7 +28,10 @@ export function startWorkers(
 
   async function loop(worker: Worker): Promise<void> {
     let failed = 0;
+    const alarm = createAlarm(stopping.signal);
+    const unsubscribe = worker.wakeBy?.(alarm.ring);
     while (!stopping.signal.aborted) {
+      alarm.reset();
       try {
         await worker.run(stopping.signal);
         failed = 0;
@@ -41,8 +46,11 @@ export function startWorkers(
           );
       }
       const backoffMs = failed === 0 ? 0 : Math.min(FAILURE_BACKOFF_MAX_MS, 100 * 2 ** Math.min(failed, 10));
-      await pause(worker.intervalMs * (0.9 + 0.2 * random()) + backoffMs, stopping.signal);
+      const pauseMs = worker.intervalMs * (0.9 + 0.2 * random()) + backoffMs;
+      // What has just failed is not tried again sooner because there is more of it.
+      await (failed === 0 ? alarm.sleep(pauseMs) : pause(pauseMs, stopping.signal));
     }
+    unsubscribe?.();
   }
 
   const loops = workers.map(loop);
@@ -52,7 +60,28 @@ export function startWorkers(
   };
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
+/** A pause that ends early when somebody rings, also when that was while no one slept. */
+function createAlarm(signal: AbortSignal) {
+  let rang = false;
+  let wake: (() => void) | undefined;
+  return {
+    ring() {
+      rang = true;
+      wake?.();
+    },
+    reset() {
+      rang = false;
+    },
+    sleep: (ms: number) =>
+      rang
+        ? Promise.resolve()
+        : pause(ms, signal, (end) => {
+            wake = end;
+          }),
+  };
+}
+
+function pause(ms: number, signal: AbortSignal, begun?: (end: () => void) => void): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const timer = setTimeout(done, ms);
@@ -62,5 +91,6 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
       resolve();
     }
     signal.addEventListener("abort", done);
+    begun?.(done);
   });
 }
