@@ -34,8 +34,12 @@ interface Assignment {
   readonly deliverTo: { readonly latitude: number; readonly longitude: number };
 }
 
-const POLL_MS = 250;
+const POLL_MS = 400;
 const STUBBORN_MS = 120_000;
+const SIGN_OFF_MS = 10_000;
+/** Lists in these states are rare: looked for at every so many looks. */
+const RARE_STATES = ["cancelling", "picked", "picking"];
+const RARE_EVERY = 5;
 
 /** Labels on the shelf between picker and courier, as the courier's scanner would read them. */
 export type Shelf = Map<string, string>;
@@ -63,6 +67,11 @@ export async function hireCrew(
     async stop() {
       stopping.abort();
       await Promise.all(loops);
+      // Who stays on shift would be offered parcels that nobody takes.
+      const untilMs = Date.now() + SIGN_OFF_MS;
+      const signOff = ({ id, person }: Courier) =>
+        untilDone(() => person.post(`/v1/couriers/${id}/shift/end`, {}), untilMs);
+      await Promise.all(couriers.map(signOff));
     },
   };
 }
@@ -79,9 +88,9 @@ async function pickerLoop(
   shelf: Shelf,
   signal: AbortSignal,
 ): Promise<void> {
-  while (!signal.aborted) {
+  for (let look = 0; !signal.aborted; look++) {
     let worked = false;
-    for (const state of ["open", "cancelling", "picked", "picking"]) {
+    for (const state of look % RARE_EVERY === 0 ? ["open", ...RARE_STATES] : ["open"]) {
       const page = await person.get(`/v1/centers/${center}/fulfillment/pick-lists?state=${state}&limit=20`);
       const lists = (page.status === 200 ? page.body.pickLists : []) as PickList[];
       for (const list of lists)
@@ -128,16 +137,23 @@ async function hireCourier(
 ): Promise<Courier> {
   const sub = `courier-${center.name}-${index}`;
   const person = await api.as(sub, "courier");
-  const hired = await staff.post(`/v1/centers/${center.name}/couriers/couriers`, {
-    name: `Courier ${index + 1}`,
-    vehicle: "scooter",
-    userSub: sub,
-  });
+  const untilMs = Date.now() + STUBBORN_MS;
+  // The key makes a courier of an earlier run the same courier.
+  const hired = await untilDone(
+    () =>
+      staff.post(
+        `/v1/centers/${center.name}/couriers/couriers`,
+        { name: `Courier ${index + 1}`, vehicle: "scooter", userSub: sub },
+        `hire-${sub}`,
+      ),
+    untilMs,
+  );
   if (hired.status !== 201)
     throw new Error(`a courier was not taken on: ${hired.status} ${hired.body?.detail}`);
   const { latitude, longitude } = center;
   const id = hired.body.id as string;
-  const onShift = await person.post(`/v1/couriers/${id}/shift/start`, { latitude, longitude });
+  const start = `/v1/couriers/${id}/shift/start`;
+  const onShift = await untilDone(() => person.post(start, { latitude, longitude }), untilMs);
   if (onShift.status !== 200)
     throw new Error(`a shift did not begin: ${onShift.status} ${onShift.body?.detail}`);
   return { id, person };
@@ -152,7 +168,8 @@ async function courierLoop(
   shelf: Shelf,
   signal: AbortSignal,
 ): Promise<void> {
-  let seq = 0;
+  // Goes on from whatever an earlier run has counted.
+  let seq = Date.now();
   let at = { latitude: center.latitude, longitude: center.longitude };
   const drive = async (to: { latitude: number; longitude: number }) => {
     const from = at;

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type Api, type Person, pause } from "./api.ts";
+import { type Answer, type Api, type Person, pause } from "./api.ts";
 import { parseMetrics, type Sample, sumOf, type World } from "./facts.ts";
 import { between, type Center, orderOf, pointAt } from "./load.ts";
 
@@ -167,7 +167,7 @@ function startFlow({ killed, other, skus }: DrillOptions, customer: Person) {
     const body = orderOf({ deliverTo: area.at, skus: [sku] });
     let answer = await customer.post("/v1/orders", body, key);
     // "Not known yet" is no refusal: the same key brings the answer, if need be when the cell is back.
-    while (answer.body?.code === "outcome-unknown" || answer.status === 0) {
+    while (isUnknown(answer)) {
       await pause(answer.retryAfterMs ?? 1_000);
       answer = await customer.post("/v1/orders", body, key);
       if (isStopped && answer.status >= 500) break;
@@ -202,6 +202,10 @@ function startFlow({ killed, other, skus }: DrillOptions, customer: Person) {
       await loop;
     },
   };
+}
+
+function isUnknown({ status, body }: Answer): boolean {
+  return status === 0 || body?.code === "outcome-unknown" || body?.code === "request-in-progress";
 }
 
 /** A place that only `center` reaches: on the side that looks away from the other. */

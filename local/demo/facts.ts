@@ -71,13 +71,33 @@ export interface Facts {
   readonly duplicateOrders: number;
 }
 
-/** Keys of movements that the processor had before this run: it outlives the cells. */
-export type Earlier = ReadonlySet<string>;
+/** What was there before this run: cells and processor may have served another one. */
+export interface Earlier {
+  /** Keys of the processor's movements. */
+  readonly movements: ReadonlySet<string>;
+  /** Each center's clock at the beginning, as its database writes it. */
+  readonly since: ReadonlyMap<string, string>;
+}
 
-/** What is in the processor's books already. */
+/** Notes what is in the books already. */
 export async function readEarlier(world: World, centers: readonly string[]): Promise<Earlier> {
   const ledgers = await Promise.all(centers.map((center) => world.ledger(center)));
-  return new Set(ledgers.flat().map(({ key }) => key));
+  const since = new Map<string, string>();
+  for (const center of centers) {
+    const [row] = await world.query<{ now: string }>(center, "SELECT now()::TEXT AS now");
+    if (row) since.set(center, row.now);
+  }
+  return { movements: new Set(ledgers.flat().map(({ key }) => key)), since };
+}
+
+/** Orders of a center that have not come to an end. */
+export async function countOpenOrders(world: World, center: string): Promise<number> {
+  const [row] = await world.query<{ open: number }>(
+    center,
+    `SELECT count(*)::INT8 AS open FROM orders.orders
+     WHERE state NOT IN ('delivered', 'cancelled', 'payment_failed', 'rejected')`,
+  );
+  return Number(row?.open ?? 0);
 }
 
 const DRILL_CUSTOMER = "drill-customer";
@@ -96,7 +116,7 @@ export async function readFacts(
     rows.push(
       ...(await world.query<OrderRow>(
         center,
-        "SELECT id, sub, idempotency_key AS key, state FROM orders.orders",
+        `SELECT id, sub, idempotency_key AS key, state FROM orders.orders WHERE created_at >= '${earlier.since.get(center) ?? "-infinity"}'`,
       )),
     );
     const [sold] = await world.query<{ units: number }>(
@@ -106,7 +126,7 @@ export async function readFacts(
     oversold += Number(sold?.units ?? 0);
     captures.push(
       ...(await world.ledger(center)).filter(
-        ({ key, kind, status }) => kind === "capture" && status === "done" && !earlier.has(key),
+        ({ key, kind, status }) => kind === "capture" && status === "done" && !earlier.movements.has(key),
       ),
     );
   }

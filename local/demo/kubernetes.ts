@@ -1,75 +1,11 @@
-import { join } from "node:path";
-import { pause } from "./api.ts";
+import { type CenterObject, isReady, isRunning, type Workload } from "./centers.ts";
 import type { Killer } from "./drill.ts";
 import type { LedgerEntry, World } from "./facts.ts";
 import { getObject, kubectl, NAMESPACE, type Target } from "./install.ts";
-import type { Center } from "./load.ts";
-
-interface CenterObject {
-  readonly metadata: { readonly name: string };
-  readonly spec: {
-    readonly topology: string;
-    readonly location: { readonly latitude: string; readonly longitude: string };
-    readonly coverage: { readonly radiusMeters: number };
-  };
-  readonly status?: {
-    readonly conditions?: readonly {
-      readonly type: string;
-      readonly status: string;
-      readonly message: string;
-    }[];
-  };
-}
 
 const HELD_UNTIL = "cells.fulfillment.io/held-until";
 const NOT_JOBS = "app.kubernetes.io/component!=provision";
 const MAX_PAGES = 100;
-
-/** Applies the examples and waits until each center is Ready. Returns the seconds that each took. */
-export async function applyCenters(
-  target: Target,
-  names: readonly string[],
-  timeoutMs: number,
-  note: (text: string) => void,
-): Promise<{ centers: Center[]; readySeconds: number[] }> {
-  // A run starts with new centers: what an earlier one left there would be counted as its own.
-  await kubectl(target, ["delete", "fc", ...names, "--ignore-not-found", "--timeout=120s"]);
-  const startedMs = Date.now();
-  for (const name of names)
-    await kubectl(target, ["apply", "-f", join(target.root, "examples", `${name}.yaml`)]);
-  const readyAtMs = new Map<string, number>();
-  const centers = new Map<string, Center>();
-  const said = new Map<string, string>();
-  while (readyAtMs.size < names.length) {
-    for (const name of names) {
-      const object = await getObject<CenterObject>(target, ["fc", name]);
-      centers.set(name, toCenter(object));
-      const ready = object.status?.conditions?.find(({ type }) => type === "Ready");
-      if (ready?.status === "True" && !readyAtMs.has(name)) readyAtMs.set(name, Date.now());
-      else if (ready && ready.status !== "True" && said.get(name) !== ready.message) {
-        said.set(name, ready.message);
-        note(`${name}: ${ready.message}`);
-      }
-    }
-    if (Date.now() - startedMs > timeoutMs)
-      throw new Error(
-        `not every center is Ready after ${timeoutMs / 1000} s; look at: kubectl get fc -o wide`,
-      );
-    await pause(500);
-  }
-  const seconds = (name: string) => Math.round(((readyAtMs.get(name) ?? startedMs) - startedMs) / 100) / 10;
-  return { centers: names.map((name) => centers.get(name) as Center), readySeconds: names.map(seconds) };
-}
-
-function toCenter({ metadata, spec }: CenterObject): Center {
-  return {
-    name: metadata.name,
-    latitude: Number(spec.location.latitude),
-    longitude: Number(spec.location.longitude),
-    radiusMeters: spec.coverage.radiusMeters,
-    topology: spec.topology,
-  };
-}
 
 /** Reads the truth where it is kept: in each cell's database, in the processor, in every gateway. */
 export function kubernetesWorld(target: Target): World {
@@ -138,18 +74,9 @@ export function kubernetesKiller(target: Target): Killer {
     async isReady(center) {
       if (Date.now() < (heldUntilMs.get(center) ?? 0)) return false;
       const object = await getObject<CenterObject>(target, ["fc", center]);
-      const isTrue = object.status?.conditions?.some(
-        ({ type, status }) => type === "Ready" && status === "True",
-      );
-      const workloads = await getObject<{
-        items: { spec: { replicas: number }; status: { readyReplicas?: number } }[];
-      }>(target, ["deployments,statefulsets", "-n", `cell-${center}`]);
-      return (
-        isTrue === true &&
-        workloads.items.every(
-          ({ spec, status }) => spec.replicas > 0 && status.readyReplicas === spec.replicas,
-        )
-      );
+      const scope = ["deployments,statefulsets", "-n", `cell-${center}`];
+      const workloads = await getObject<{ items: Workload[] }>(target, scope);
+      return isReady(object) && workloads.items.every(isRunning);
     },
   };
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Coordinates } from "../../platform/geo.ts";
@@ -21,7 +22,7 @@ interface Stock {
 const METERS_PER_DEGREE = 111_195;
 const LOAD_DEADLINE_MS = 30_000;
 
-/** Loads articles, stock and prices of one center; the receipt's id makes a second load of the same stock a repetition. */
+/** Loads articles, stock and prices of one center. A run receives goods of its own: an earlier one has sold some of its. */
 export async function loadStock(api: Api, root: string, center: Center): Promise<string[]> {
   const stock = JSON.parse(
     await readFile(join(root, "examples", `stock-${center.name}.json`), "utf8"),
@@ -29,7 +30,9 @@ export async function loadStock(api: Api, root: string, center: Center): Promise
   const staff = await api.as("stock-manager", "staff");
   const at = (slice: string, rest: string) => `/v1/centers/${center.name}/${slice}/${rest}`;
   await must(staff, at("inventory", "skus"), { skus: stock.skus });
-  for (const receipt of stock.receipts) await must(staff, at("inventory", "receipts"), receipt);
+  const run = randomUUID();
+  for (const receipt of stock.receipts)
+    await must(staff, at("inventory", "receipts"), { ...receipt, receiptId: `${receipt.receiptId}-${run}` });
   await must(staff, at("orders", "prices"), { prices: stock.prices });
   return stock.skus.map(({ sku }) => sku);
 }

@@ -4,9 +4,11 @@ import { parseArgs } from "node:util";
 import { messageOf } from "../cluster/errors.ts";
 import { createProgress } from "../progress.ts";
 import { createApi } from "./api.ts";
-import { applyCenters, kubernetesKiller, kubernetesWorld } from "./kubernetes.ts";
+import { applyCenters } from "./centers.ts";
+import { kubernetesKiller, kubernetesWorld } from "./kubernetes.ts";
 import { runScenario } from "./scenario.ts";
 import { prepareKubernetes } from "./setup.ts";
+import { orStopped, untilStopped } from "./stop.ts";
 import { type DemoResult, toJson, toText } from "./summary.ts";
 import { withoutKubernetes } from "./withoutkubernetes.ts";
 
@@ -25,6 +27,7 @@ const ROOT = join(import.meta.dirname, "..", "..");
 const CENTERS = ["seoul-gangnam", "seoul-mapo"];
 const READY_TIMEOUT_MS = 300_000;
 const HOLD_SECONDS = 20;
+const LINGER_MS = 3_000;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -46,40 +49,52 @@ async function main(): Promise<number> {
   const orders = Number(values.orders);
   if (!Number.isInteger(orders) || orders < 2 || orders > 500)
     throw new Error("--orders takes a whole number from 2 to 500.");
-  const stopping = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stopping.abort());
+  const signal = untilStopped();
   const progress = createProgress({ stream: process.stderr });
   try {
     if (values["without-kubernetes"])
-      return await withoutKubernetes({ root: ROOT, orders, progress, json: values.json });
+      return await withoutKubernetes({ root: ROOT, orders, progress, json: values.json, signal });
     const prepared = await prepareKubernetes({
       root: ROOT,
       report: progress,
-      signal: stopping.signal,
+      signal,
       index: Number(values.index),
       kubeconfig: values.kubeconfig,
       images: { cell: values.image, stores: values["stores-image"] },
     });
     const setupMs = progress.elapsedMs();
-    const { target } = prepared;
+    const { target, images } = prepared;
+    const world = kubernetesWorld(target);
     const { centers, readySeconds } = await progress.step(
       "Apply two FulfillmentCenters and wait for Ready",
       "namespace, policies, database, cache, topics, seven services each",
-      () => applyCenters(target, CENTERS, READY_TIMEOUT_MS, (text) => progress.note(text)),
+      () =>
+        applyCenters({
+          target,
+          names: CENTERS,
+          images,
+          world,
+          timeoutMs: READY_TIMEOUT_MS,
+          note: (text) => progress.note(text),
+        }),
     );
-    const scenario = await runScenario({
-      api: createApi({
-        gatewayUrl: `http://${target.nodeAddress}:30080`,
-        issuerUrl: `http://${target.nodeAddress}:30091`,
+    const scenario = await orStopped(
+      runScenario({
+        api: createApi({
+          gatewayUrl: `http://${target.nodeAddress}:30080`,
+          issuerUrl: `http://${target.nodeAddress}:30091`,
+        }),
+        world,
+        killer: kubernetesKiller(target),
+        centers,
+        root: ROOT,
+        report: progress,
+        orders,
+        holdSeconds: HOLD_SECONDS,
       }),
-      world: kubernetesWorld(target),
-      killer: kubernetesKiller(target),
-      centers,
-      root: ROOT,
-      report: progress,
-      orders,
-      holdSeconds: HOLD_SECONDS,
-    });
+      signal,
+      "Stopped. The cluster is still up: npm run down removes it.",
+    );
     const result: DemoResult = {
       ...scenario,
       centers,
@@ -120,3 +135,5 @@ process.exitCode = await main().catch((error: unknown) => {
   process.stderr.write(`${messageOf(error)}\n`);
   return 1;
 });
+// People who are still at work when a run fails must not keep it from ending.
+setTimeout(() => process.exit(), LINGER_MS).unref();

@@ -77,6 +77,7 @@ export async function prepareCell(options: {
   }
   await runProcess({ name: "provision", root, dir, args: ["cell/main.ts", "provision"], env });
   let running: Running | undefined;
+  let isStopped = false;
   const urls = SLICE_NAMES.map((slice) => `http://127.0.0.1:${ports[slice]}/readyz`);
   return {
     center,
@@ -84,6 +85,7 @@ export async function prepareCell(options: {
     publicKey: JSON.stringify(key.publicJwk),
     ports,
     async start() {
+      if (isStopped) return;
       running = startProcess({ name: "cell", root, dir, args: ["cell/main.ts", SLICE_NAMES.join(",")], env });
       await untilHealthy(urls, READY_TIMEOUT_MS);
     },
@@ -95,6 +97,7 @@ export async function prepareCell(options: {
       return running !== undefined && (await Promise.all(urls.map(isHealthy))).every(Boolean);
     },
     async stop() {
+      isStopped = true;
       await running?.stop();
       running = undefined;
     },

@@ -21,6 +21,7 @@ export interface SetupOptions {
 export interface Prepared {
   readonly target: Target;
   readonly kubeconfigPath: string;
+  readonly images: InstallImages;
 }
 
 const REGION_TIMEOUT_MS = 240_000;
@@ -41,12 +42,7 @@ export async function prepareKubernetes(options: SetupOptions): Promise<Prepared
   return prepared;
 }
 
-async function prepareLocal({
-  root,
-  report,
-  signal,
-  index,
-}: SetupOptions): Promise<Prepared & { images: InstallImages }> {
+async function prepareLocal({ root, report, signal, index }: SetupOptions): Promise<Prepared> {
   const checked = await preflight({ kubernetes: true });
   if (!checked.ok) throw new Error(checked.problems.map(({ message }) => message).join("\n"));
   // The compiler needs the processor, the package installer the network: side by side they cost little more than the longer one.
@@ -68,10 +64,7 @@ async function prepareLocal({
   return { target, kubeconfigPath: cluster.kubeconfigPath, images };
 }
 
-async function prepareGiven(
-  options: SetupOptions,
-  kubeconfig: string,
-): Promise<Prepared & { images: InstallImages }> {
+async function prepareGiven(options: SetupOptions, kubeconfig: string): Promise<Prepared> {
   const { root, report, signal, images } = options;
   if (!existsSync(kubeconfig))
     throw new Error(`There is no kubeconfig at ${kubeconfig}: give the path of one that exists.`);

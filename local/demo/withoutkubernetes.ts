@@ -19,6 +19,7 @@ import { freeLoopbackPorts } from "./ports.ts";
 import { type ProcessCell, prepareCell } from "./processcell.ts";
 import { type Running, startProcess, untilHealthy } from "./processes.ts";
 import { runScenario } from "./scenario.ts";
+import { goOnUnless, orStopped } from "./stop.ts";
 import { toJson, toText } from "./summary.ts";
 
 const CENTERS = ["seoul-gangnam", "seoul-mapo"];
@@ -30,6 +31,7 @@ export interface WithoutKubernetesOptions {
   readonly orders: number;
   readonly progress: Progress;
   readonly json: string | undefined;
+  readonly signal: AbortSignal;
 }
 
 /** Gateway and two Compact cells as processes on real stores: orders, drill and books, but no operator. Returns the exit code. */
@@ -46,11 +48,15 @@ export async function withoutKubernetes(options: WithoutKubernetesOptions): Prom
   // PostgreSQL runs as a user of its own, who has to pass through; what is secret in here is closed by itself.
   await chmod(dir, 0o755);
   const stops: (() => Promise<unknown>)[] = [];
+  let isDone = false;
   try {
-    return await run(options, dir, stops);
+    const code = await run(options, dir, stops);
+    isDone = true;
+    return code;
   } finally {
     for (const stop of stops.reverse()) await stop().catch(() => undefined);
-    await rm(dir, { recursive: true, force: true });
+    if (isDone || options.signal.aborted) await rm(dir, { recursive: true, force: true });
+    else progress.line(`What the processes said is kept in ${dir}.`);
     progress.line("Nothing is left running.");
   }
 }
@@ -60,9 +66,10 @@ async function run(
   dir: string,
   stops: (() => Promise<unknown>)[],
 ): Promise<number> {
-  const { root, progress, orders } = options;
+  const { root, progress, orders, signal } = options;
   const stores = await startStores({ dir: join(dir, "stores"), report: progress });
   stops.push(() => stores.stop());
+  goOnUnless(signal);
   const [gatewayPort = 0, pspPort = 0, issuerPort = 0] = await freeLoopbackPorts(3);
   const gatewayKey = await generateKey();
   const password = randomBytes(18).toString("hex");
@@ -136,6 +143,7 @@ async function run(
         cells.push(cell);
         stops.push(() => cell.stop());
         await cell.start();
+        goOnUnless(signal);
         readySeconds.push(Math.round((Date.now() - beganMs) / 100) / 10);
         const sql = open(url);
         databases.set(name, sql);
@@ -167,19 +175,24 @@ async function run(
     READY_TIMEOUT_MS,
   );
   const setupMs = progress.elapsedMs();
-  const scenario = await runScenario({
-    api: createApi({
-      gatewayUrl: `http://127.0.0.1:${gatewayPort}`,
-      issuerUrl: `http://127.0.0.1:${issuerPort}`,
+  goOnUnless(signal);
+  const scenario = await orStopped(
+    runScenario({
+      api: createApi({
+        gatewayUrl: `http://127.0.0.1:${gatewayPort}`,
+        issuerUrl: `http://127.0.0.1:${issuerPort}`,
+      }),
+      world: processWorld(databases, pspPort, gatewayPort),
+      killer: processKiller(cells),
+      centers: cells.map(({ center }) => center),
+      root,
+      report: progress,
+      orders,
+      holdSeconds: HOLD_SECONDS,
     }),
-    world: processWorld(databases, pspPort, gatewayPort),
-    killer: processKiller(cells),
-    centers: cells.map(({ center }) => center),
-    root,
-    report: progress,
-    orders,
-    holdSeconds: HOLD_SECONDS,
-  });
+    signal,
+    "Stopped.",
+  );
   const result = {
     ...scenario,
     centers: cells.map(({ center }) => center),
