@@ -14,9 +14,8 @@ export interface TestCluster {
   close(): Promise<void>;
 }
 
-/** The API server of the test run, with our CRDs and a namespace of the test's own. */
-export async function connectTestCluster(): Promise<TestCluster> {
-  const kubeconfigPath = process.env.TEST_KUBECONFIG;
+/** The API server of the test run, or another one, with our CRDs and a namespace of the test's own. */
+export async function connectTestCluster(kubeconfigPath = process.env.TEST_KUBECONFIG): Promise<TestCluster> {
   if (kubeconfigPath === undefined)
     throw new Error("set TEST_KUBECONFIG to the kubeconfig of an API server for tests");
   const loaded = await loadClusterConfig({ kubeconfigPath });
