@@ -35,7 +35,13 @@ type ProvisionEnv = z.output<typeof envSchema>;
 /** What the operator reads from the pod's termination message. */
 export type ProvisionReport =
   | { readonly ok: true; readonly epoch: number; readonly schema: string }
-  | { readonly ok: false; readonly reason: ProvisionFailure; readonly message: string };
+  | {
+      readonly ok: false;
+      readonly reason: ProvisionFailure;
+      readonly message: string;
+      /** The epoch in force, where that is the reason. */
+      readonly epoch?: number;
+    };
 export type ProvisionFailure = "KafkaUnreachable" | "DatabaseUnreachable" | "MigrationFailed" | "EpochOlder";
 
 const DDL_TIMEOUT_MS = 60_000;
@@ -94,7 +100,7 @@ async function provision(
       holder: randomUUID(),
     });
     if (epoch > env.CELL_EPOCH)
-      return failed("EpochOlder", `epoch ${epoch} is in force, ${env.CELL_EPOCH} was asked for`);
+      return failed("EpochOlder", `epoch ${epoch} is in force, ${env.CELL_EPOCH} was asked for`, epoch);
     const topics = await makeTopics(env, log);
     return topics ?? { ok: true, epoch, schema: schemaHash(migrations) };
   } catch (error) {
@@ -153,7 +159,7 @@ export async function fenceCommand(
     const ended = await endOlderSessions(admin);
     const report: ProvisionReport =
       inForce > epoch
-        ? failed("EpochOlder", `epoch ${inForce} is in force already`)
+        ? failed("EpochOlder", `epoch ${inForce} is in force already`, inForce)
         : { ok: true, epoch: inForce, schema: "" };
     await writeFile(env.TERMINATION_LOG, JSON.stringify(report)).catch(() => undefined);
     log.info({ report, ended }, "fenced");
@@ -174,8 +180,8 @@ function openAdmin(env: ProvisionEnv, log: Logger): Sql {
   });
 }
 
-function failed(reason: ProvisionFailure, message: string): ProvisionReport {
-  return { ok: false, reason, message: message.slice(0, 1_000) };
+function failed(reason: ProvisionFailure, message: string, epoch?: number): ProvisionReport {
+  return { ok: false, reason, message: message.slice(0, 1_000), ...(epoch === undefined ? {} : { epoch }) };
 }
 
 /** Undefined when it worked, else why it did not within the time that a store needs to start. */

@@ -48,7 +48,7 @@ export function createReconcile(deps: ReconcileDeps) {
     const keys = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
     if (keys === undefined) return { requeueAfterMs: KEY_WAIT_MS };
     const observed = await observe(stores, fc, keys);
-    const plan = desired(fc, observed, settings, deps.nowMs(), () => randomBytes(24).toString("hex"));
+    const plan = desired(fc, observed, settings, deps.nowMs(), () => randomBytes(32).toString("hex"));
 
     const failures = await applyPlan(writer, name, plan, signal);
     const status = withWriteFailures(fc, plan.status, failures, deps.nowMs());

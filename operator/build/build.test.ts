@@ -318,6 +318,27 @@ describe("Secrets", () => {
       keys: [CELL_KEY.publicJwk, ...GATEWAY_KEYS],
     });
     expect(data.trust?.["jwks.json"]).not.toContain("cell-d");
+    expect(data.trust?.["contact-key"]).toBe(`word${count}`);
+  });
+
+  const contactKey = (trust: Record<string, string>, cellKey = CELL_KEY) => {
+    const inputs = { existing: { trust }, cellKey, gatewayKeys: [], random: () => "fresh" };
+    const trusts = buildSecrets(cell(), inputs).filter(({ metadata }) => metadata.name === "trust");
+    const [data] = trusts.map((secret) => secret.data as Record<string, string>);
+    return Buffer.from(data?.["contact-key"] ?? "", "base64").toString();
+  };
+
+  it("keeps the key of contacts, also when the cell gets another key of its own", () => {
+    const key = JSON.stringify(CELL_KEY.privateJwk);
+    expect(contactKey({ "contact-key": "first", "cell-key.jwk": key })).toBe("first");
+    const other = { ...CELL_KEY, privateJwk: { ...CELL_KEY.privateJwk, d: "other" } };
+    expect(contactKey({ "contact-key": "first", "cell-key.jwk": key }, other)).toBe("first");
+  });
+
+  it("goes on with what contacts were encrypted under before they had a key of their own", () => {
+    const key = JSON.stringify(CELL_KEY.privateJwk);
+    expect(contactKey({ "cell-key.jwk": key })).toBe(key);
+    expect(contactKey({})).toBe("fresh");
   });
 });
 

@@ -90,8 +90,9 @@ function peersOf(cell: Cell, party: Inside | Outside): Peer[] {
       ];
     case "kafka":
     case "telemetry":
-      // Brokers and collectors are given by name and may live anywhere; the port is what can be held.
-      return [{ ipBlock: { cidr: "0.0.0.0/0" } }, { ipBlock: { cidr: "::/0" } }];
+      // Brokers and collectors are given by name and may live anywhere; the port is what can be held. Pods are named besides:
+      // not every network plugin takes their addresses for part of a range.
+      return [{ namespaceSelector: {} }, { ipBlock: { cidr: "0.0.0.0/0" } }, { ipBlock: { cidr: "::/0" } }];
     case "external-database":
       return spec.database.external === undefined ? [] : [{ ipBlock: { cidr: spec.database.external.cidr } }];
     case "database":

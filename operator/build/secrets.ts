@@ -34,9 +34,15 @@ export function buildSecrets(cell: Cell, inputs: SecretInputs): KubeObject[] {
     }),
     secret(cell, "trust", {
       "cell-key.jwk": JSON.stringify(privateJwk),
+      // Contacts of orders are encrypted under it. A cell from before it had one used the text of its own key: it stays so.
+      "contact-key": contactKey(inputs),
       "jwks.json": JSON.stringify({ keys: [publicJwk, ...inputs.gatewayKeys] }),
     }),
   ];
+}
+
+function contactKey({ existing, random }: SecretInputs): string {
+  return existing.trust?.["contact-key"] ?? existing.trust?.["cell-key.jwk"] ?? random();
 }
 
 function adminEntries(cell: Cell, have: (secret: string, key: string) => string): Record<string, string> {

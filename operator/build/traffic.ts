@@ -33,7 +33,6 @@ const COMMANDS: readonly (readonly [SliceName, SliceName, string])[] = [
   ["dispatch", "tracking", "where the couriers are"],
   ["dispatch", "orders", "whether the parcel may leave"],
   ["dispatch", "couriers", "who may act for a courier"],
-  ["tracking", "couriers", "who may act for a courier"],
   ["tracking", "orders", "whose order it is, and how far"],
 ];
 

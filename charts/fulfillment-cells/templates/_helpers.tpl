@@ -59,3 +59,15 @@ http://dev-issuer:8091/jwks.json
 {{- define "fc.regionDatabaseSecret" -}}
 {{ .Values.regionDatabase.existingSecret | default "region-database" }}
 {{- end }}
+
+{{- define "fc.apiServer" -}}
+{{- range .Values.networkPolicy.apiServer.cidrs }}
+- ipBlock: { cidr: {{ . | quote }} }
+{{- end }}
+{{- end }}
+
+{{- define "fc.apiServerPorts" -}}
+{{- range .Values.networkPolicy.apiServer.ports }}
+- { protocol: TCP, port: {{ . }} }
+{{- end }}
+{{- end }}
