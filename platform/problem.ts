@@ -12,6 +12,7 @@ export const PROBLEMS = {
   "too-early": { status: 409, title: "This cannot happen yet" },
   "out-of-stock": { status: 409, title: "Not enough stock" },
   "price-changed": { status: 409, title: "The price has changed" },
+  "key-closed": { status: 409, title: "The order is placed at another center" },
   "request-in-progress": { status: 409, title: "The same request is still running" },
   "payload-too-large": { status: 413, title: "The body is too large" },
   "unsupported-media-type": { status: 415, title: "The body must be JSON" },

@@ -83,6 +83,12 @@ export const logAnswer = z.object({
 export const cancelBody = z.object({ reason: z.string().max(200).optional() });
 /** `POST /internal/orders/:orderId/handover`; idempotent by the assignment. */
 export const handoverBody = z.object({ assignmentId: z.string().min(1).max(120) });
+/** `POST /internal/keys/close`: `orderId` when the key has an order here, which then stays the one order. */
+export const closeKeyBody = z.object({
+  sub: z.string().min(1).max(200),
+  key: z.string().regex(/^[\x21-\x7e]{1,128}$/, "1 to 128 visible ASCII characters"),
+});
+export const closeKeyAnswer = z.object({ orderId: z.string().optional() });
 export const ownerAnswer = z.object({ sub: z.string() });
 
 /** `GET /internal/summary`: the gateway's probe and its hint for routing. */

@@ -247,3 +247,48 @@ test("a contact is stored encrypted, and told only to its owner and to staff", a
     expect([table, hit?.hits]).toEqual([table, 0]);
   }
 });
+
+test("a closed key makes no order; one that has an order stays that order's", async () => {
+  await center.fill({ "closed-a": 40 });
+  const close = async (sub: string, key: string) =>
+    expectOk(
+      await center.cell.as("gateway").orders.call<{ orderId?: string }>({
+        method: "POST",
+        path: "/internal/keys/close",
+        body: { sub, key },
+      }),
+    );
+  const lines = [{ sku: "closed-a", quantity: 1 }];
+  const [shut, used] = [fresh("key"), fresh("key")];
+  expect(await close(USER, shut)).toEqual({});
+  expect(await close(USER, shut)).toEqual({});
+  const refused = await rawPlace(lines, shut);
+  expect(refused.status).toBe(409);
+  expect(await refused.json()).toMatchObject({ code: "key-closed" });
+  expect(refused.headers.get("x-cells-refusal")).toBeTruthy();
+  const placed = expectOk(await center.place(lines, { key: used }));
+  expect(await close(USER, used)).toEqual({ orderId: placed.id });
+  expect(expectOk(await center.place(lines, { key: used })).id).toBe(placed.id);
+  expect(await center.stock("closed-a")).toMatchObject({ allocated: 1 });
+});
+
+test("an order and the closing of its key at once: one of them comes first, and both know", async () => {
+  await center.fill({ "close-race": 40 });
+  for (let round = 0; round < 10; round++) {
+    const key = fresh("key");
+    const [placed, closed] = await Promise.all([
+      center.place([{ sku: "close-race", quantity: 1 }], { key }),
+      center.cell.as("gateway").orders.call<{ orderId?: string }>({
+        method: "POST",
+        path: "/internal/keys/close",
+        body: { sub: USER, key },
+      }),
+    ]);
+    const { orderId } = expectOk(closed);
+    if (placed.ok) expect(orderId).toBe(placed.body.id);
+    else {
+      expect(placed.code).toBe("key-closed");
+      expect(orderId).toBeUndefined();
+    }
+  }
+});

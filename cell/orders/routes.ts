@@ -3,6 +3,8 @@ import { fail, isFailure } from "../../platform/problem.ts";
 import type { Sql } from "../../platform/sql.ts";
 import {
   cancelBody,
+  closeKeyAnswer,
+  closeKeyBody,
   contactSchema,
   handoverBody,
   logAnswer,
@@ -124,6 +126,17 @@ export function createRoutes(deps: { service: OrdersService; sql: Sql; summary: 
         const done = await service.handOver(params.orderId ?? "", body.assignmentId);
         return done.ok ? noContent() : done;
       },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/internal/keys/close",
+      summary:
+        "Closes a key, so that its order can be placed at another center; or names the order that is here.",
+      access: "internal",
+      idempotency: "none",
+      body: closeKeyBody,
+      responses: { 200: closeKeyAnswer },
+      handler: async ({ body }) => ok(await service.closeKey(body.sub, body.key)),
     }),
     defineRoute({
       method: "GET",

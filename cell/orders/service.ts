@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/log.ts";
-import { type Failure, fail } from "../../platform/problem.ts";
+import { type Failure, fail, type ProblemCode } from "../../platform/problem.ts";
 import type { SagaOutcome, SagaRunner } from "../../platform/saga.ts";
 import type { Sql } from "../../platform/sql.ts";
 import type { Signer } from "../../platform/trust.ts";
@@ -9,6 +9,7 @@ import type { Admitted } from "./admission.ts";
 import type { Contact, Contacts } from "./contacts.ts";
 import type { OrderAnswer, PlaceBody } from "./contract.ts";
 import { type OrderEvent, type OrderState, publicStatus } from "./domain.ts";
+import { closeKey, isClosed } from "./keys.ts";
 import type { Placing } from "./placing.ts";
 import { priceLines } from "./prices.ts";
 import {
@@ -61,6 +62,8 @@ export interface OrdersService {
   cancel(id: string, viewer: Viewer, eventId: string): Promise<Found<{ order: OrderAnswer }>>;
   /** A courier is about to take the parcel along: the one moment at which an order that is being cancelled can still be stopped. */
   handOver(id: string, assignmentId: string): Promise<{ ok: true } | Failure>;
+  /** Closes a key of a user's here; answers the order that is there already. */
+  closeKey(sub: string, key: string): Promise<{ readonly orderId?: string }>;
   contact(id: string, viewer: Viewer): Promise<Found<{ contact: Contact }>>;
   ownerOf(id: string): Promise<string | undefined>;
 }
@@ -70,6 +73,8 @@ const PLACE_WAIT_MS = 8_000;
 const PLACE_POLL_MS = 150;
 /** States after a handover; a second courier may have to take a parcel over whose first one was cut off in the act. */
 const ON_THE_ROAD: ReadonlySet<OrderState> = new Set(["out_for_delivery", "arrived"]);
+/** What this cell says when it took nothing for a key. */
+const REFUSALS: ReadonlySet<ProblemCode> = new Set(["price-changed", "not-accepting", "key-closed"]);
 const UNKNOWN_ORDER = fail("not-found", "There is no such order.");
 
 /** The use cases of orders. */
@@ -135,6 +140,8 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
         return fail("rate-limited", "You have placed very many orders; wait a little.", undefined, 5);
       order = (await create(sub, key, body, bodyHash)) ?? (await findByKey(sql, sub, key));
     }
+    if (!order && (await isClosed(sql, sub, key)))
+      return fail("key-closed", "An order with this key is placed at another center; repeat the request.");
     if (!order)
       return fail("request-in-progress", "The same request is still running; repeat it to get its answer.");
     if (!("ok" in order) && order.bodyHash !== bodyHash)
@@ -163,8 +170,7 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
   return {
     async place(sub, key, body, deadlineMs) {
       const made = await findOrCreate(sub, key, body);
-      if ("ok" in made)
-        return made.code === "price-changed" || made.code === "not-accepting" ? refuse(made, key) : made;
+      if ("ok" in made) return REFUSALS.has(made.code) ? refuse(made, key) : made;
       const outcome = await waitFor(made.id, deadlineMs);
       if (outcome.status === "pending")
         return fail(
@@ -228,6 +234,7 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
         return fail("too-early", "The order is not ready to leave yet; try again in a moment.", { state }, 1);
       return fail("conflict", `This order is ${state}: the parcel stays here.`, { state });
     },
+    closeKey: (sub, key) => sql.transaction((tx) => closeKey(tx, sub, key)),
     async contact(id, viewer) {
       const contact = (await visible(id, viewer)) && (await deps.contacts.read(sql, id));
       return contact ? { ok: true, contact } : UNKNOWN_ORDER;

@@ -6,6 +6,7 @@ import { createAdmission } from "./admission.ts";
 import { createContacts } from "./contacts.ts";
 import { runEffects } from "./effects.ts";
 import { createSubscriptions } from "./events.ts";
+import { sweepClosedKeys } from "./keys.ts";
 import { createPlacing } from "./placing.ts";
 import { createRoutes } from "./routes.ts";
 import { createOrdersService } from "./service.ts";
@@ -27,6 +28,7 @@ export function createOrdersSlice(hooks: OrdersHooks): SliceDefinition {
 }
 
 const SAGAS_PER_ROUND = 20;
+const CLOSED_KEYS_PER_ROUND = 1_000;
 const OVERDUE_PER_ROUND = 100;
 
 function build(context: SliceContext, hooks: OrdersHooks): BuiltSlice {
@@ -69,6 +71,13 @@ function build(context: SliceContext, hooks: OrdersHooks): BuiltSlice {
       intervalMs: 200,
       async run(signal) {
         while ((await runEffects({ sql, payments, inventory, log })) > 0 && !signal.aborted);
+      },
+    },
+    {
+      name: "closed-keys",
+      intervalMs: 600_000,
+      async run() {
+        await sweepClosedKeys(sql, CLOSED_KEYS_PER_ROUND);
       },
     },
     {

@@ -63,8 +63,8 @@ function toOrder(row: OrderRow): Order {
 }
 
 /**
- * Writes a new order in `created`. Undefined when this user's key has one already: nothing was looked up before, because a search
- * for what is not there makes strangers conflict at SERIALIZABLE.
+ * Writes a new order in `created`. Undefined when this user's key has one already, or is closed: nothing was looked up before among
+ * the orders, because a search for what is not there makes strangers conflict at SERIALIZABLE. Closed keys are hardly ever written.
  */
 export async function insertOrder(
   tx: Tx,
@@ -75,7 +75,9 @@ export async function insertOrder(
   const rows = await tx.query<OrderRow>(
     `INSERT INTO orders.orders (id, sub, idempotency_key, body_hash, state, version, payment_method, lines, total_minor,
        currency, latitude, longitude, promised_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + $13::INT8 * INTERVAL '1 minute')
+     SELECT $1, $2, $3, $4, $5, $6::INT8, $7, $8::JSONB, $9::INT8, $10, $11::FLOAT8, $12::FLOAT8,
+       now() + $13::INT8 * INTERVAL '1 minute'
+     WHERE NOT EXISTS (SELECT 1 FROM orders.closed_key WHERE sub = $2 AND key = $3)
      ON CONFLICT (sub, idempotency_key) DO NOTHING RETURNING ${COLUMNS}`,
     [
       order.id,
@@ -93,10 +95,11 @@ export async function insertOrder(
       order.promiseMinutes,
     ],
   );
+  if (!rows[0]) return undefined;
   await tx.query("INSERT INTO orders.waiting (order_id) VALUES ($1) ON CONFLICT (order_id) DO NOTHING", [
     order.id,
   ]);
-  return rows[0] && toOrder(rows[0]);
+  return toOrder(rows[0]);
 }
 
 /** Lets a key go whose order came to nothing for reasons of ours, so that the customer's next try is a new order. */

@@ -7,9 +7,11 @@ import { verifySignature } from "../../platform/trust.ts";
 import type { User } from "../../platform/usertoken.ts";
 import { cellHeaders, FORWARD_TIMEOUT_MS, sendFailure } from "./answers.ts";
 import type { GatewayDeps } from "./deps.ts";
-import { type PlacementRequest, route } from "./domain.ts";
+import { type PlacementRequest, type RouteDecision, route } from "./domain.ts";
 import { readAnswer } from "./forward.ts";
-import { type ForwardOutcome, place } from "./placement.ts";
+import type { PinKey } from "./pins.ts";
+import { type Answered, type ForwardOutcome, place } from "./placement.ts";
+import type { Closing } from "./unpinned.ts";
 
 const MAX_BODY_BYTES = 256 * 1024;
 const BODY_TIMEOUT_MS = 10_000;
@@ -26,8 +28,6 @@ const orderSchema = z.looseObject({
 /** The header under which a cell proves, by its signature, that it took nothing for a key. */
 const REFUSAL_HEADER = "x-cells-refusal";
 const refusalSchema = z.object({ key: z.string(), code: z.string(), center: z.string() });
-
-type Answered = Extract<ForwardOutcome, { kind: "answered" }>;
 
 /** `POST /v1/orders`: chooses the cell, pins the key, forwards, and answers with what the cell said. */
 export async function placeOrder(
@@ -53,10 +53,16 @@ export async function placeOrder(
         answeredBy = cell;
         return forwardOrder(deps, request, cell, user, read.raw);
       },
+      closeKey: (cell, key) => closeKey(deps, cell, key),
       refusalCode: (cell, key, answer) => refusalCode(deps, cell, key, answer),
       log: (fields, message) => deps.log.warn(fields, message),
     },
-    { key: { sub: user.sub, key: read.key }, bodyHash: read.bodyHash, decision },
+    {
+      key: { sub: user.sub, key: read.key },
+      bodyHash: read.bodyHash,
+      decision,
+      covering: coveringOf(route(table, read.placement)),
+    },
   );
   deps.metrics.seconds.observe({ slice: "orders" }, (deps.now() - startedAtMs) / 1000);
   if ("ok" in placed) return sendFailure(deps, response, placed, request);
@@ -111,6 +117,46 @@ async function forwardOrder(
     return outcome;
   }
   return readAnswer(outcome.response);
+}
+
+/** All cells that cover an address: those in service best first, the others behind them by name. */
+function coveringOf(intended: RouteDecision): string[] {
+  const others = intended.passedOver.map(({ cell }) => cell).sort();
+  return intended.ok ? [...intended.candidates, ...others] : [];
+}
+
+const CLOSE_TIMEOUT_MS = 2_000;
+const closeKeyText = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      context.addIssue("no JSON");
+      return z.NEVER;
+    }
+  })
+  .pipe(z.object({ orderId: z.string().optional() }));
+
+async function closeKey(deps: GatewayDeps, cell: string, key: PinKey): Promise<Closing> {
+  const found = deps.fleet.cell(cell);
+  const address = found?.entry.services.orders;
+  if (!found || !address) return "unknown";
+  const body = Buffer.from(JSON.stringify(key));
+  const outcome = await found.link.send({
+    address,
+    method: "POST",
+    path: "/internal/keys/close",
+    headers: { "content-type": "application/json", "content-length": String(body.length) },
+    body,
+    timeoutMs: CLOSE_TIMEOUT_MS,
+  });
+  if (outcome.kind !== "answered") return "unknown";
+  const answer = await readAnswer(outcome.response);
+  if (answer.kind !== "answered" || answer.status !== 200) return "unknown";
+  const parsed = closeKeyText.safeParse(answer.body.toString("utf8"));
+  if (!parsed.success) return "unknown";
+  return parsed.data.orderId === undefined ? "closed" : "taken";
 }
 
 async function refusalCode(

@@ -5,6 +5,7 @@ import { createSql, parseDatabaseUrl, type Sql } from "../../platform/sql.ts";
 import { testStores } from "../../platform/testing/stores.ts";
 import { createPins, type Pins, preparePins } from "./pins.ts";
 import { type ForwardOutcome, type PlacementOrder, place } from "./placement.ts";
+import type { Closing } from "./unpinned.ts";
 
 /** Pins are real; what a cell answers is scripted, because the faults in question cannot be made to order. */
 let admin: Sql;
@@ -43,6 +44,7 @@ const answered = (status: number, code = ""): ForwardOutcome => ({
 const notSent: ForwardOutcome = { kind: "not-sent", reason: "ECONNREFUSED" };
 const ambiguous: ForwardOutcome = { kind: "ambiguous", reason: "ECONNRESET" };
 const REFUSED = answered(409, "out-of-stock");
+const CLOSED = answered(409, "key-closed");
 const FULL = answered(503, "not-accepting");
 
 let keys = 0;
@@ -57,6 +59,7 @@ const newOrder = (
     candidates.length > 0
       ? { ok: true, candidates, passedOver: [] }
       : { ok: false, code: "cell-unavailable", passedOver: [{ cell: "a", reason: "unreachable" }] },
+  covering: [...candidates].sort(),
 });
 
 /** Places one order; the script says what each cell answers, the asked cells come back in order. */
@@ -75,7 +78,8 @@ async function run(
         return script[cell] ?? ambiguous;
       },
       refusalCode: async (_cell, _key, answer) =>
-        answer === REFUSED || answer === FULL ? "refused" : undefined,
+        answer === REFUSED || answer === FULL || answer === CLOSED ? "refused" : undefined,
+      closeKey: async () => "unknown",
       log: () => {},
     },
     order,
@@ -179,20 +183,105 @@ describe("the same key again", () => {
   });
 });
 
-it("uses the first choice and reroutes nothing while the region database is away", async () => {
+describe("while the region database is away", () => {
   const away: Pins = { ...pins, claim: () => Promise.reject(new Error("away")) };
-  const asked: string[] = [];
-  const result = await place(
-    {
-      pins: away,
-      forward: async (cell) => {
-        asked.push(cell);
-        return notSent;
+  type Script = Record<string, { closing?: Closing; says?: ForwardOutcome }>;
+
+  async function runUnpinned(candidates: readonly string[], script: Script) {
+    const asked: string[] = [];
+    const closed: string[] = [];
+    const result = await place(
+      {
+        pins: away,
+        forward: async (cell) => {
+          asked.push(cell);
+          return script[cell]?.says ?? notSent;
+        },
+        closeKey: async (cell) => {
+          closed.push(cell);
+          return script[cell]?.closing ?? "unknown";
+        },
+        refusalCode: async (_cell, _key, answer) => (answer === CLOSED ? "key-closed" : undefined),
+        log: () => {},
       },
-      refusalCode: async () => undefined,
-      log: () => {},
-    },
-    newOrder(["a", "b"]),
-  );
-  expect({ asked, code: "ok" in result && result.code }).toEqual({ asked: ["a"], code: "cell-unavailable" });
+      newOrder(candidates),
+    );
+    return { asked, closed, said: "ok" in result ? result.code : result.status };
+  }
+
+  it.each<[string, string[], Script, unknown]>([
+    [
+      "the table's first takes it after the others have closed the key, whichever looks better now",
+      ["b", "a"],
+      { a: { says: answered(201) }, b: { closing: "closed", says: answered(201) } },
+      { asked: ["a"], closed: ["b"], said: 201 },
+    ],
+    [
+      "another one that has the order answers for it",
+      ["a", "b"],
+      { a: { says: answered(201) }, b: { closing: "taken", says: answered(201) } },
+      { asked: ["b"], closed: ["b"], said: 201 },
+    ],
+    [
+      "nobody gets it while one of them cannot be asked",
+      ["a", "b"],
+      { a: { says: answered(201) }, b: { closing: "unknown" } },
+      { asked: [], closed: ["b"], said: "unavailable" },
+    ],
+    [
+      "nothing is rerouted",
+      ["a"],
+      { a: { says: notSent } },
+      { asked: ["a"], closed: [], said: "outcome-unknown" },
+    ],
+    [
+      "nor does the customer hear that the key is closed where it belongs",
+      ["a", "b"],
+      { a: { says: CLOSED }, b: { closing: "closed" } },
+      { asked: ["a"], closed: ["b"], said: "unavailable" },
+    ],
+  ])("%s", async (_name, candidates, script, expected) => {
+    expect(await runUnpinned(candidates, script)).toEqual(expected);
+  });
+});
+
+describe("after the region database is back", () => {
+  it("a key that was closed in one cell is found in the other", async () => {
+    expect(await run(newOrder(["b", "a"], "back-1"), { b: CLOSED, a: answered(201) })).toEqual({
+      asked: ["b", "a"],
+      said: 201,
+    });
+  });
+
+  it("and is unknown, not refused, while that one cannot be asked", async () => {
+    expect(await run(newOrder(["b"], "back-2"), { b: CLOSED })).toEqual({
+      asked: ["b"],
+      said: "outcome-unknown",
+    });
+    expect(await run(newOrder(["b", "a"], "back-2"), { b: CLOSED, a: answered(201) })).toEqual({
+      asked: ["b", "a"],
+      said: 201,
+    });
+  });
+
+  it("a key stays where it is when the pins go away in the middle", async () => {
+    const key = "back-3";
+    const broken: Pins = { ...pins, share: () => Promise.reject(new Error("away")) };
+    await run(newOrder(["a"], key), { a: ambiguous });
+    const asked: string[] = [];
+    const result = await place(
+      {
+        pins: broken,
+        forward: async (cell) => {
+          asked.push(cell);
+          return answered(201);
+        },
+        closeKey: async () => "closed",
+        refusalCode: async () => undefined,
+        log: () => {},
+      },
+      newOrder(["b", "a"], key),
+    );
+    expect({ asked, code: "ok" in result && result.code }).toEqual({ asked: [], code: "outcome-unknown" });
+  });
 });

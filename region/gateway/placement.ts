@@ -2,6 +2,7 @@ import type { Failure } from "../../platform/problem.ts";
 import { fail } from "../../platform/problem.ts";
 import type { RouteDecision } from "./domain.ts";
 import type { Pin, PinKey, Pins } from "./pins.ts";
+import { type Closing, placeUnpinned } from "./unpinned.ts";
 
 /** What came of handing a request to a cell. `not-sent` is only said when not one byte of it can have been read there. */
 export type ForwardOutcome =
@@ -10,12 +11,14 @@ export type ForwardOutcome =
   | { readonly kind: "ambiguous"; readonly reason: string };
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
-type Answered = Extract<ForwardOutcome, { kind: "answered" }>;
+export type Answered = Extract<ForwardOutcome, { kind: "answered" }>;
 
 export interface PlacementDeps {
   readonly pins: Pins;
   /** Sends the order to one cell. */
   forward(cell: string): Promise<ForwardOutcome>;
+  /** Has a cell close the key, for the time in which nothing can be pinned. */
+  closeKey(cell: string, key: PinKey): Promise<Closing>;
   /** The code under the cell's signature when the answer proves that the cell took nothing for this key. */
   refusalCode(cell: string, key: string, answer: Answered): Promise<string | undefined>;
   log(fields: Record<string, unknown>, message: string): void;
@@ -25,6 +28,8 @@ export interface PlacementOrder {
   readonly key: PinKey;
   readonly bodyHash: string;
   readonly decision: RouteDecision;
+  /** Every cell that covers the address, whatever its health, in an order that the table alone decides. */
+  readonly covering: readonly string[];
 }
 
 /** The cells one order may be offered to, the first included, before the customer gets an answer. */
@@ -32,7 +37,8 @@ const MAX_CELLS = 3;
 /** How often a pin may move under us before we answer; each round is caused by another request with the same key. */
 const MAX_ROUNDS = 5;
 
-const UNKNOWN = "The outcome is not known yet: repeat the request with the same Idempotency-Key to learn it.";
+export const UNKNOWN =
+  "The outcome is not known yet: repeat the request with the same Idempotency-Key to learn it.";
 
 /**
  * Places one order in one cell. The pin is taken before the first byte is sent; from then on the key
@@ -48,10 +54,16 @@ export async function place(deps: PlacementDeps, order: PlacementOrder): Promise
         ? await existing(deps.pins, order.key)
         : await deps.pins.claim(order.key, order.bodyHash, first);
   } catch (error) {
-    deps.log({ error: String(error) }, "pins are away; the first choice is used and nothing is rerouted");
-    return placeWithoutPins(deps, order, first);
+    deps.log({ error: String(error) }, "pins are away; nothing is rerouted until they are back");
+    return placeUnpinned(deps, order);
   }
-  return claimed ? placePinned(deps, order, claimed, candidates) : refuse(order.decision);
+  if (!claimed) return refuse(order.decision);
+  try {
+    return await placePinned(deps, order, claimed, candidates);
+  } catch (error) {
+    deps.log({ error: String(error) }, "pins went away in the middle; the key stays where it is");
+    return fail("outcome-unknown", UNKNOWN, undefined, 2);
+  }
 }
 
 /** With no cell to offer the order to, an earlier try may still have an answer to give. */
@@ -127,8 +139,13 @@ async function mayLeave(
 /** Answers of 5xx whose meaning for the order is not stated by the cell itself. */
 function isBroken(outcome: Answered): boolean {
   if (outcome.status < 500) return false;
-  const code = /"code":"([\w-]+)"/.exec(outcome.body.toString("utf8", 0, 4_096))?.[1];
+  const code = problemCodeOf(outcome);
   return code !== "outcome-unknown" && code !== "not-accepting" && code !== "processor-unavailable";
+}
+
+/** The code of a problem document; undefined when the answer is none. */
+export function problemCodeOf({ body }: Answered): string | undefined {
+  return /"code":"([\w-]+)"/.exec(body.toString("utf8", 0, 4_096))?.[1];
 }
 
 async function giveUp(
@@ -140,7 +157,8 @@ async function giveUp(
 ): Promise<Answered | Failure> {
   if (outcome.kind === "answered") {
     if (unlessShared) await deps.pins.forget(order.key, pin);
-    return outcome;
+    // Closed here, so it may be where nobody can be asked now: that is no answer for the customer.
+    return problemCodeOf(outcome) === "key-closed" ? fail("outcome-unknown", UNKNOWN, undefined, 5) : outcome;
   }
   await deps.pins.forget(order.key, pin);
   const reason = outcome.reason;
@@ -148,23 +166,6 @@ async function giveUp(
     "cell-unavailable",
     `The center that covers this address cannot be reached (${reason}).`,
     { reason },
-    5,
-  );
-}
-
-async function placeWithoutPins(
-  deps: PlacementDeps,
-  order: PlacementOrder,
-  first: string | undefined,
-): Promise<Answered | Failure> {
-  if (first === undefined) return refuse(order.decision);
-  const outcome = await deps.forward(first);
-  if (outcome.kind === "answered") return outcome;
-  if (outcome.kind === "ambiguous") return fail("outcome-unknown", UNKNOWN, { reason: outcome.reason }, 2);
-  return fail(
-    "cell-unavailable",
-    "The nearest center cannot be reached and rerouting is paused.",
-    undefined,
     5,
   );
 }
