@@ -11,6 +11,7 @@ import { connectTestCluster, must, type TestCluster, uniqueName } from "../opera
 import { provisionedWorld } from "../operator/testing/world.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
 import type { KubeObject } from "../platform/kube/objects.ts";
+import { parseYaml } from "../platform/yaml.ts";
 import {
   CHART,
   type ChartOptions,
@@ -46,9 +47,21 @@ const ofKind = (objects: readonly KubeObject[], kind: string) => objects.filter(
 const rest = (objects: readonly KubeObject[]) =>
   objects.filter(({ kind }) => kind !== "Namespace" && kind !== "ServiceAccount");
 
+const root = join(CHART, "..", "..");
+const [skaffold] = parseYaml(readFileSync(join(root, "skaffold.yaml"), "utf8")) as [
+  {
+    deploy: { helm: { releases: { setValues: Record<string, unknown> }[] } };
+    profiles: { patches: { path: string; value: Record<string, unknown> }[] }[];
+  },
+];
+const words = (values: Record<string, unknown> = {}) =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
+
 const installations: readonly (readonly [string, ChartOptions])[] = [
   ["values for production", { values: PRODUCTION }],
   ["values for one small machine", { values: LOCAL, local: true }],
+  ["values of skaffold.yaml", { values: words(skaffold.deploy.helm.releases[0]?.setValues) }],
+  ["values of its profile for production", { values: words(skaffold.profiles[0]?.patches[0]?.value) }],
   [
     "one replica, a load balancer, traces and somebody else's region database",
     {
@@ -177,7 +190,7 @@ describe("the CRDs of the chart", () => {
   it("are those of crds/, byte for byte", () => {
     const read = (folder: string) =>
       Object.fromEntries(readdirSync(folder).map((file) => [file, readFileSync(join(folder, file), "utf8")]));
-    const ours = read(join(CHART, "..", "..", "crds"));
+    const ours = read(join(root, "crds"));
     expect(Object.keys(ours)).toHaveLength(2);
     expect(read(join(CHART, "crds"))).toEqual(ours);
   });
