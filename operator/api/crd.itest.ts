@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { run } from "../../local/cluster/command.ts";
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { connectTestCluster, must, type TestCluster, uniqueName } from "../testing/cluster.ts";
 import { API_VERSION, FULFILLMENT_CENTER, ROUTING_TABLE } from "./names.ts";
@@ -200,5 +201,58 @@ describe("a RoutingTable", () => {
       code: "invalid",
       message: expect.stringContaining("version only grows"),
     });
+  });
+});
+
+describe("kubectl", () => {
+  const kubectl = (...words: string[]) => {
+    const { TEST_KUBECTL: program, TEST_KUBECONFIG: kubeconfig } = process.env;
+    if (program === undefined || kubeconfig === undefined)
+      throw new Error("set TEST_KUBECTL and TEST_KUBECONFIG to a kubectl and an API server for tests");
+    return run([program, "--kubeconfig", kubeconfig, ...words]);
+  };
+
+  it.each(["spec", "spec.database", "spec.services.resources", "status.conditions"])(
+    "explains fc.%s with a word on each field",
+    async (path) => {
+      const text = await kubectl("explain", `fulfillmentcenters.${path}`);
+      expect(text).toMatch(/DESCRIPTION:\n {4}\S/);
+      expect(text).not.toContain("no description");
+    },
+  );
+
+  it("shows each center in one short line, and more when asked", async () => {
+    const name = uniqueName("crd");
+    must(await cluster.client.create(FULFILLMENT_CENTER, center({}, name)));
+    const status = {
+      phase: "Ready",
+      epoch: 7,
+      namespace: `cell-${name}`,
+      release: { current: "registry.example/cell:1" },
+      conditions: ["Available", "Ready"].map((type) => ({
+        ...{ type, status: "True", reason: type, message: "It serves.", observedGeneration: 1 },
+        lastTransitionTime: "2026-11-21T08:00:00Z",
+      })),
+    };
+    must(await cluster.client.patch(FULFILLMENT_CENTER, { name }, { status }, { subresource: "status" }));
+    const columns = (text: string) =>
+      text
+        .trim()
+        .split("\n")
+        .map((line) => line.split(/ {2,}/));
+    const short = columns(await kubectl("get", "fc", name));
+    const wide = columns(await kubectl("get", "fc", name, "--output=wide"));
+    must(await cluster.client.remove(FULFILLMENT_CENTER, { name }));
+    expect(short[0]).toEqual(["NAME", "READY", "AVAILABLE", "PHASE", "REGION", "RELEASE", "AGE"]);
+    expect(short[1]?.slice(0, -1)).toEqual([
+      name,
+      "True",
+      "True",
+      "Ready",
+      "kr-test",
+      "registry.example/cell:1",
+    ]);
+    expect(wide[0]?.slice(7)).toEqual(["MODE", "NAMESPACE", "EPOCH", "MESSAGE"]);
+    expect(wide[1]?.slice(7)).toEqual(["Active", `cell-${name}`, "7", "It serves."]);
   });
 });

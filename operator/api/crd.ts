@@ -86,21 +86,21 @@ function buildCrd(options: CrdOptions): KubeObject {
           storage: true,
           ...(options.hasStatus ? { subresources: { status: {} } } : {}),
           additionalPrinterColumns: options.columns,
-          schema: { openAPIV3Schema: rootSchema(options.schema, apiVersionOf(ref)) },
+          schema: { openAPIV3Schema: rootSchema(options.schema, ref) },
         },
       ],
     },
   };
 }
 
-function rootSchema(schema: z.ZodType, apiVersion: string): JsonSchema {
+function rootSchema(schema: z.ZodType, ref: ResourceRef): JsonSchema {
   const root = toStructural(z.toJSONSchema(schema, { target: "openapi-3.0", io: "input" }) as JsonSchema);
   const properties = root.properties as JsonSchema;
   return {
     ...root,
     properties: {
-      apiVersion: { type: "string", description: `always ${apiVersion}` },
-      kind: { type: "string" },
+      apiVersion: { type: "string", description: `always ${apiVersionOf(ref)}` },
+      kind: { type: "string", description: `always ${ref.kind}` },
       metadata: { type: "object" },
       ...properties,
     },

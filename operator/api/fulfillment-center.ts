@@ -49,7 +49,8 @@ const marketSchema = z
           rule: "self.matches('^[A-Z]{3}$')",
           message: "currency is an ISO 4217 code, for example KRW",
         }),
-      ),
+      )
+      .describe("Currency of every price and payment"),
     locale: z
       .string()
       .max(16)
@@ -59,15 +60,17 @@ const marketSchema = z
           rule: "self.matches('^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$')",
           message: "locale is a BCP 47 tag, for example ko-KR",
         }),
-      ),
+      )
+      .describe("Language of texts for customers"),
   })
-  .prefault({});
+  .prefault({})
+  .describe("Money and language of the center's customers");
 
 const externalDatabaseSchema = z
   .object({
-    host: z.string().min(1).max(253),
-    port: z.int().min(1).max(65_535).default(5432),
-    name: z.string().min(1).max(63).default("cell"),
+    host: z.string().min(1).max(253).describe("Name or address of the database"),
+    port: z.int().min(1).max(65_535).default(5432).describe("TCP port of the database"),
+    name: z.string().min(1).max(63).default("cell").describe("Database in which the cell keeps its schemas"),
     cidr: z
       .string()
       .max(43)
@@ -75,7 +78,7 @@ const externalDatabaseSchema = z
         description: "Address range of the database: network policies know addresses, not names",
         ...rules({ rule: "isCIDR(self)", message: "cidr is an address range, for example 10.20.0.0/24" }),
       }),
-    secretRef: z.object({ name: z.string().min(1).max(253) }).meta({
+    secretRef: z.object({ name: z.string().min(1).max(253).describe("Name of the Secret") }).meta({
       description: "Secret in the cell's namespace whose key admin-url holds the administrator's URL",
     }),
   })
@@ -91,13 +94,25 @@ const databaseSchema = z
           rule: "self == oldSelf",
           message: "database.engine cannot be changed: make a new center instead",
         }),
-      ),
-    replicas: z.int().min(1).max(7).optional(),
+      )
+      .describe("What stores the cell's data; cannot be changed"),
+    replicas: z
+      .int()
+      .min(1)
+      .max(7)
+      .optional()
+      .describe("Pods of the database, an odd number; default: 3 of CockroachDB, 1 of PostgreSQL"),
     storage: binaryQuantity("database.storage", "20Gi", {
       rule: "quantity(self).compareTo(quantity(oldSelf)) >= 0",
       message: "database.storage only grows: volumes cannot shrink",
-    }).default("20Gi"),
-    storageClassName: z.string().max(253).optional(),
+    })
+      .default("20Gi")
+      .describe("Size of the volume of each database pod; only grows"),
+    storageClassName: z
+      .string()
+      .max(253)
+      .optional()
+      .describe("Class of the volumes of database and cache; default: the cluster's"),
     external: externalDatabaseSchema.optional(),
   })
   .prefault({})
@@ -117,7 +132,9 @@ const databaseSchema = z
 
 const cacheSchema = z
   .object({
-    memory: binaryQuantity("cache.memory", "64Mi").default("64Mi"),
+    memory: binaryQuantity("cache.memory", "64Mi")
+      .default("64Mi")
+      .describe("Memory for data; Redis takes no more and evicts nothing"),
     persistence: z
       .boolean()
       .default(true)
@@ -129,7 +146,8 @@ const cacheSchema = z
         }),
       }),
   })
-  .prefault({});
+  .prefault({})
+  .describe("The cell's own Redis: holds on stock and positions of couriers");
 
 const messagingSchema = z
   .object({
@@ -155,25 +173,38 @@ const messagingSchema = z
           rule: "self >= oldSelf",
           message: "messaging.partitions only grows: topics cannot lose partitions",
         }),
-      ),
+      )
+      .describe("Partitions of each of the cell's topics; only grows"),
     replicas: z
       .int()
       .min(1)
       .max(7)
       .optional()
       .meta({ description: "Copies of each partition; default: the operator's" }),
-    retentionHours: z.int().min(1).max(8760).default(168),
+    retentionHours: z.int().min(1).max(8760).default(168).describe("How long Kafka keeps events"),
   })
-  .prefault({});
+  .prefault({})
+  .describe("The cell's topics in the region's Kafka");
 
 const amounts = z.object({
-  cpu: cpuQuantity().optional(),
-  memory: binaryQuantity("memory", "128Mi").optional(),
+  cpu: cpuQuantity().optional().describe("Processor time in millicores or cores"),
+  memory: binaryQuantity("memory", "128Mi").optional().describe("Working memory"),
 });
 const serviceSchema = z.object({
-  name: z.enum(SLICE_NAMES),
-  replicas: z.int().min(1).max(50).optional(),
-  resources: z.object({ requests: amounts.optional(), limits: amounts.optional() }).optional(),
+  name: z.enum(SLICE_NAMES).describe("Service that these settings are for"),
+  replicas: z
+    .int()
+    .min(1)
+    .max(50)
+    .optional()
+    .describe("Pods of the service, default 1; in Compact the largest number holds for all"),
+  resources: z
+    .object({
+      requests: amounts.optional().describe("What is set aside for each pod"),
+      limits: amounts.optional().describe("What a pod may take at most"),
+    })
+    .optional()
+    .describe("Resources of a pod of the service; in Compact they are added up"),
 });
 
 const isolationSchema = z
@@ -184,17 +215,20 @@ const isolationSchema = z
       .meta({ description: "Required: Ready waits until a probe has seen a denied packet" }),
     quota: z
       .object({
-        cpu: cpuQuantity().optional(),
-        memory: binaryQuantity("quota.memory", "4Gi").optional(),
-        storage: binaryQuantity("quota.storage", "40Gi").optional(),
-        pods: z.int().min(1).max(500).optional(),
+        cpu: cpuQuantity().optional().describe("Sum of the processor time that pods ask for"),
+        memory: binaryQuantity("quota.memory", "4Gi")
+          .optional()
+          .describe("Sum of the memory that pods ask for"),
+        storage: binaryQuantity("quota.storage", "40Gi").optional().describe("Sum of the volumes"),
+        pods: z.int().min(1).max(500).optional().describe("Number of pods"),
       })
       .optional()
       .meta({
         description: "Limits of the namespace; default: what the cell needs, with room for a rollout",
       }),
   })
-  .prefault({});
+  .prefault({})
+  .describe("How the cell is kept apart from others");
 
 const deletionSchema = z
   .object({
@@ -204,7 +238,8 @@ const deletionSchema = z
       .meta({ description: "Retain keeps the namespace, volumes and Secrets; Delete leaves nothing" }),
     protection: z.boolean().default(false).meta({ description: "While true a deletion is not carried out" }),
   })
-  .prefault({});
+  .prefault({})
+  .describe("What becomes of the cell when the center is deleted");
 
 /** The one source of the API: the TypeScript types, the defaults and the CRD come from here. */
 export const specSchema = z
@@ -212,7 +247,7 @@ export const specSchema = z
     region: dnsLabel("region", 40, {
       rule: "self == oldSelf",
       message: "region cannot be changed: make a new center instead",
-    }),
+    }).describe("Region whose gateway routes to the center; cannot be changed"),
     location: locationSchema,
     coverage: coverageSchema,
     market: marketSchema,
@@ -228,17 +263,40 @@ export const specSchema = z
       .enum(["Separate", "Compact"])
       .default("Compact")
       .meta({ description: "A Deployment for each service, or one for all" }),
-    release: z.object({ image: z.string().min(1).max(512).optional() }).prefault({}),
+    release: z
+      .object({
+        image: z
+          .string()
+          .min(1)
+          .max(512)
+          .optional()
+          .describe("Image that the cell's services and Jobs run; default: the operator's"),
+      })
+      .prefault({})
+      .describe("What version of the software the cell runs"),
     capacity: z
       .object({
-        maxOrdersPerMinute: z.int().min(1).max(100_000).default(600),
-        pickers: z.int().min(0).max(10_000).default(10),
+        maxOrdersPerMinute: z
+          .int()
+          .min(1)
+          .max(100_000)
+          .default(600)
+          .describe("Orders above this rate are refused at once"),
+        pickers: z.int().min(0).max(10_000).default(10).describe("How many people pick in the center"),
       })
-      .prefault({}),
+      .prefault({})
+      .describe("How much the center can do"),
     database: databaseSchema,
     cache: cacheSchema,
     messaging: messagingSchema,
-    services: z.array(serviceSchema).max(SLICE_NAMES.length).default([]).meta(listKeyedBy("name")),
+    services: z
+      .array(serviceSchema)
+      .max(SLICE_NAMES.length)
+      .default([])
+      .meta({
+        description: "Settings of single services that differ from the default",
+        ...listKeyedBy("name"),
+      }),
     isolation: isolationSchema,
     deletion: deletionSchema,
   })
