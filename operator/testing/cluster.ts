@@ -29,7 +29,7 @@ export async function connectTestCluster(kubeconfigPath = process.env.TEST_KUBEC
   for (const crd of buildCrds()) must(await client.apply(KINDS.customResourceDefinition, crd));
   for (const ref of [FULFILLMENT_CENTER, ROUTING_TABLE])
     await until(`${ref.plural} are served`, async () => (await client.list(ref)).ok);
-  const namespace = `operator-${randomBytes(4).toString("hex")}`;
+  const namespace = uniqueName("operator");
   must(
     await client.create(KINDS.namespace, {
       apiVersion: "v1",
@@ -50,7 +50,7 @@ export async function connectTestCluster(kubeconfigPath = process.env.TEST_KUBEC
 
 /** A name that no other test uses. */
 export function uniqueName(prefix: string): string {
-  return `${prefix}-${randomBytes(3).toString("hex")}`;
+  return `${prefix}-${randomBytes(4).toString("hex")}`;
 }
 
 /** The value of a call that may not fail here. */
@@ -60,6 +60,7 @@ export function must<T>(result: { ok: true; value: T } | { ok: false; code: stri
 }
 
 const DEADLINE_MS = 60_000;
+const POLL_MS = 50;
 
 /** Waits for a fact. The deadline only keeps a broken run from hanging: nothing is concluded from how long it took. */
 export async function until(
@@ -70,6 +71,6 @@ export async function until(
   const end = Date.now() + deadlineMs;
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`did not happen: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }

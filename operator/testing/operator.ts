@@ -1,4 +1,5 @@
 import type { KubeClient } from "../../platform/kube/client.ts";
+import type { KubeObject, ObjectName } from "../../platform/kube/objects.ts";
 import { silentLog, silentMetrics } from "../../platform/kube/ports.ts";
 import { createOperator, type Operator } from "../operator.ts";
 import { SETTINGS } from "./center.ts";
@@ -13,6 +14,8 @@ export interface Write {
 export interface TestOperator {
   readonly operator: Operator;
   readonly writes: Write[];
+  /** Marks of the centers for which it is dead. */
+  readonly dead: ReadonlySet<string>;
   stop(): Promise<void>;
 }
 
@@ -22,9 +25,11 @@ const DEAD = { ok: false, code: "aborted", message: "the process is dead" } as c
 export interface TestOperatorOptions {
   readonly identity?: string;
   readonly nowMs?: () => number;
-  /** Dies after this many writes: the write reaches the API server, its answer never comes back, nor does any later call. */
-  readonly killAfterWrites?: number;
-  readonly onKilled?: () => void;
+  /**
+   * By the mark that is in every name of a center's: dies for this center after this many of its writes. The last of them
+   * reaches the API server, its answer never comes back, nor does any later call about this center.
+   */
+  readonly killAfterWrites?: ReadonlyMap<string, number>;
 }
 
 /** Runs an operator in this process against the test API server, leading within a second. */
@@ -33,6 +38,7 @@ export async function startTestOperator(
   options: TestOperatorOptions = {},
 ): Promise<TestOperator> {
   const writes: Write[] = [];
+  const dead = new Set<string>();
   const stop = new AbortController();
   const operator = createOperator({
     config: cluster.config,
@@ -41,54 +47,70 @@ export async function startTestOperator(
     metrics: silentMetrics,
     identity: options.identity ?? "operator-test",
     ...(options.nowMs === undefined ? {} : { nowMs: options.nowMs }),
-    lease: { durationMs: 3000, renewDeadlineMs: 2000, retryMs: 400 },
-    wrapClient: (client) => recordingClient(client, writes, options),
+    // Long enough for a machine that is busy with other tests; one that stops gives it up at once.
+    lease: { durationMs: 30_000, renewDeadlineMs: 20_000, retryMs: 400 },
+    wrapClient: (client) =>
+      mortalClient(recordingClient(client, writes), dead, options.killAfterWrites ?? new Map()),
   });
   const running = operator.run(stop.signal);
   await until("the operator follows the cluster", () => operator.hasSynced());
   return {
     operator,
     writes,
+    dead,
     async stop() {
       stop.abort();
-      await running;
+      if ((await running) === "lost") throw new Error("the operator lost its lease under way");
     },
   };
 }
 
-/** Counts the writes that go out and, when asked to, dies after one of them. Events are not counted: they are best effort. */
-function recordingClient(client: KubeClient, writes: Write[], options: TestOperatorOptions): KubeClient {
-  let dead = false;
-  const wrap = (verb: "create" | "apply" | "applyStatus" | "patch" | "remove" | "update") => {
-    const call = client[verb] as (
-      ref: { kind: string },
-      target: unknown,
-      ...rest: unknown[]
-    ) => Promise<unknown>;
-    return async (
-      ref: { kind: string },
-      target: { name?: string; metadata?: { name: string } },
-      ...rest: unknown[]
-    ) => {
-      if (ref.kind === "Event") return call.call(client, ref, target, ...rest);
-      if (dead) return DEAD;
-      const answer = await call.call(client, ref, target, ...rest);
-      writes.push({ verb, target: `${ref.kind}/${target.metadata?.name ?? target.name}` });
-      if (options.killAfterWrites !== undefined && writes.length >= options.killAfterWrites) {
-        dead = true;
-        options.onKilled?.();
-        return DEAD;
-      }
-      return answer;
+const WRITING = ["create", "apply", "applyStatus", "patch", "remove", "update"] as const;
+type Verb = (typeof WRITING)[number];
+type Send = () => Promise<unknown>;
+
+/** Every write goes through `around`. Events do not: they are best effort. */
+function aroundWrites(
+  client: KubeClient,
+  around: (verb: Verb, target: string, send: Send) => Promise<unknown>,
+): KubeClient {
+  const wrap = (verb: Verb) => {
+    const call = client[verb] as (ref: { kind: string }, ...rest: unknown[]) => Promise<unknown>;
+    return (ref: { kind: string }, object: Partial<ObjectName & KubeObject>, ...rest: unknown[]) => {
+      const send = () => call.call(client, ref, object, ...rest);
+      const { name = "", namespace = "" } = object.metadata ?? object;
+      return ref.kind === "Event" ? send() : around(verb, `${namespace} ${ref.kind}/${name}`.trim(), send);
     };
   };
-  return {
-    ...client,
-    create: wrap("create"),
-    apply: wrap("apply"),
-    applyStatus: wrap("applyStatus"),
-    patch: wrap("patch"),
-    remove: wrap("remove"),
-    update: wrap("update"),
-  } as unknown as KubeClient;
+  const wrapped = Object.fromEntries(WRITING.map((verb) => [verb, wrap(verb)]));
+  return { ...client, ...wrapped } as KubeClient;
+}
+
+/** Keeps the writes that went out. */
+function recordingClient(client: KubeClient, writes: Write[]): KubeClient {
+  return aroundWrites(client, async (verb, target, send) => {
+    const answer = await send();
+    writes.push({ verb, target });
+    return answer;
+  });
+}
+
+/** Gives no more answers about a center whose number of writes has been reached. */
+function mortalClient(
+  client: KubeClient,
+  dead: Set<string>,
+  limits: ReadonlyMap<string, number>,
+): KubeClient {
+  const sent = new Map<string, number>();
+  return aroundWrites(client, async (_verb, target, send) => {
+    const mark = [...limits.keys()].find((each) => target.includes(each));
+    if (mark === undefined) return send();
+    if (dead.has(mark)) return DEAD;
+    const answer = await send();
+    const count = (sent.get(mark) ?? 0) + 1;
+    sent.set(mark, count);
+    if (count < (limits.get(mark) ?? 0)) return answer;
+    dead.add(mark);
+    return DEAD;
+  });
 }
