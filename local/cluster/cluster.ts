@@ -52,8 +52,17 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const attached = await isHealthy(layout, binaries);
     if (!attached) await startAnew(layout, binaries, options);
     const cluster = handle(layout, binaries, attached);
-    if (attached) for (const path of options.images ?? []) await cluster.importImage(path);
+    if (attached) await importMissing(layout, cluster, options);
     return cluster;
+  });
+}
+
+async function importMissing(layout: Layout, cluster: Cluster, options: ClusterOptions): Promise<void> {
+  const known = readState(layout.stateFile)?.images ?? [];
+  const missing = (options.images ?? []).filter((path) => !known.includes(archiveIdentity(path)));
+  if (missing.length === 0) return;
+  await options.report.step("Load images", "those that the cluster does not have yet", async () => {
+    for (const path of missing) await cluster.importImage(path);
   });
 }
 

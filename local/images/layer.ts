@@ -67,14 +67,13 @@ export function forgetOldest(
       path: join(folder, name),
       info: statSync(join(folder, name), { throwIfNoEntry: false }),
     }))
-    .sort((a, b) => (b.info?.mtimeMs ?? 0) - (a.info?.mtimeMs ?? 0));
+    .sort((a, b) => (b.info?.atimeMs ?? 0) - (a.info?.atimeMs ?? 0));
   for (const { path } of files.slice(count)) rmSync(path, { force: true });
 }
 
-/** Marks a file of the cache as used now. */
+/** Marks a file of the cache as used now. The time of its last change stays: by that one others know it again. */
 export function touch(path: string): void {
-  const now = new Date();
-  utimesSync(path, now, now);
+  utimesSync(path, new Date(), statSync(path).mtime);
 }
 
 function readDigest(path: string): string | undefined {

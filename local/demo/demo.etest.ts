@@ -1,0 +1,58 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { stopCluster } from "../cluster/down.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+/** The tests' own cluster: the demo's may be up beside it. */
+const INDEX = 1;
+const ORDERS = 8;
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "demo-"));
+});
+afterAll(async () => {
+  await stopCluster(INDEX);
+  await rm(dir, { recursive: true, force: true });
+});
+
+function demo(...args: string[]): Promise<{ code: number; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [join(ROOT, "local", "demo", "main.ts"), ...args], { cwd: ROOT });
+    let output = "";
+    const keep = (chunk: Buffer) => {
+      output = (output + chunk.toString("utf8")).slice(-20_000);
+    };
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    child.on("close", (code) => resolve({ code: code ?? 1, output }));
+  });
+}
+
+it("delivers every order, loses none while a cell is dead, and finds the books right", async () => {
+  const file = join(dir, "out.json");
+  const ended = await demo("--index", String(INDEX), "--orders", String(ORDERS), "--json", file);
+  expect(ended.code, ended.output).toBe(0);
+  const facts = JSON.parse(await readFile(file, "utf8"));
+  expect(facts).toMatchObject({
+    cells: 2,
+    orders: { placed: ORDERS + 2, delivered: ORDERS, rejected: 1, cancelled: 1, paymentFailed: 1 },
+    drill: { otherCellErrors: 0, otherCellRetries: 0, acceptedLost: 0 },
+    oversold: 0,
+    duplicateOrders: 0,
+    complaints: [],
+  });
+  expect(facts.captures.count).toBe(facts.captures.distinctOrders);
+  expect(facts.captures.count).toBe(ORDERS + facts.drill.orders.delivered);
+  expect(facts.drill.rerouted).toBeGreaterThan(0);
+  expect(facts.readySeconds).toHaveLength(2);
+});
+
+it("says in one sentence what is wrong with a number of orders", async () => {
+  const ended = await demo("--orders", "many");
+  expect(ended.code).toBe(1);
+  expect(ended.output.trim()).toBe("--orders takes a whole number from 2 to 500.");
+});
