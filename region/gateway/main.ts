@@ -80,7 +80,7 @@ async function main(): Promise<void> {
     signer,
     users: createUserVerifier({ jwksUrl: env.AUTH_JWKS_URL }),
     pins: createPins(sql),
-    operations: createOperations({ health, registry, openapi: await openApi() }),
+    operations: createOperations({ health, registry, openapi: await openApi(), fleet, source }),
     now: Date.now,
   });
   const pins = createPins(sql);

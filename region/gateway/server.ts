@@ -6,7 +6,7 @@ import type { User } from "../../platform/usertoken.ts";
 import { cellHeaders, FORWARD_TIMEOUT_MS, sendFailure } from "./answers.ts";
 import type { GatewayDeps } from "./deps.ts";
 import { type CellDestination, destinationOf } from "./domain.ts";
-import { mayEnter } from "./entry.ts";
+import { centerMissing, mayEnter } from "./entry.ts";
 import type { StreamOutcome } from "./forward.ts";
 import { placeOrder } from "./orders.ts";
 import { createUpgradeRelay } from "./upgrade.ts";
@@ -73,12 +73,7 @@ async function passOn(
   const found = deps.fleet.cell(destination.center);
   const address = found?.entry.services[destination.slice];
   if (!found || !address)
-    return sendFailure(
-      deps,
-      response,
-      fail("not-found", `There is no center ${destination.center}.`),
-      request,
-    );
+    return sendFailure(deps, response, centerMissing(deps.fleet, destination.center), request);
   const method = request.method ?? "GET";
   const outgoing = {
     address,

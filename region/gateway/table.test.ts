@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -42,16 +42,42 @@ describe("the table on disk", () => {
   });
   afterEach(() => rm(dir, { recursive: true }));
 
+  const file = () => join(dir, "routing-table.json");
+
   it("comes back as it was", async () => {
     await saveTable(dir, table(7, cellNamed("a")));
-    expect(await readSavedTable(dir)).toEqual(table(7, cellNamed("a")));
+    const saved = await readSavedTable(dir);
+    expect(saved).toEqual({ kind: "table", table: table(7, cellNamed("a")), savedAtMs: expect.any(Number) });
   });
 
-  it("is none when the folder is empty or the file was cut short", async () => {
-    expect(await readSavedTable(dir)).toBeUndefined();
+  it("is none in an empty folder, and in one that is not there", async () => {
+    expect(await readSavedTable(dir)).toEqual({ kind: "none" });
+    expect(await readSavedTable(join(dir, "away"))).toEqual({ kind: "none" });
+  });
+
+  it("replaces what a save that was broken off has left", async () => {
+    await writeFile(`${file()}.new`, '{"version":');
+    await saveTable(dir, table(8, cellNamed("a")));
+    expect(await readSavedTable(dir)).toMatchObject({ kind: "table", table: { version: 8 } });
+  });
+
+  it.each<[string, (whole: string) => string]>([
+    ["cut short", (whole) => whole.slice(0, 40)],
+    ["empty", () => ""],
+    ["JSON of something else", () => '{"version":"seven","cells":[]}'],
+    ["binary", () => "\u0000\u0001"],
+  ])("is damaged, not none, when the file is %s", async (_name, spoil) => {
     await saveTable(dir, table(7, cellNamed("a")));
-    const file = join(dir, "routing-table.json");
-    await writeFile(file, (await readFile(file, "utf8")).slice(0, 40));
-    expect(await readSavedTable(dir)).toBeUndefined();
+    await writeFile(file(), spoil(await readFile(file(), "utf8")));
+    const saved = await readSavedTable(dir);
+    expect(saved).toEqual({ kind: "damaged", file: file(), detail: expect.stringMatching(/./) });
+  });
+
+  it("is damaged when a folder has its name", async () => {
+    await mkdir(file());
+    expect(await readSavedTable(dir)).toMatchObject({
+      kind: "damaged",
+      detail: expect.stringContaining("EISDIR"),
+    });
   });
 });

@@ -1,6 +1,7 @@
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { errorText } from "../../platform/log.ts";
 import { SLICE_NAMES } from "../../platform/slices.ts";
 import type { Table } from "./domain.ts";
 
@@ -65,23 +66,33 @@ export function acceptTable(current: Table | undefined, spec: unknown): TableVer
 
 const FILE = "routing-table.json";
 
-/** Reads the last table that was in use; undefined when there is none or it cannot be read. */
-export async function readSavedTable(stateDir: string): Promise<Table | undefined> {
-  const text = await readFile(join(stateDir, FILE), "utf8").catch(() => undefined);
-  if (text === undefined) return undefined;
+/** What the disk has to say at the start. A file that is there and cannot be used is told apart from none. */
+export type SavedTable =
+  | { readonly kind: "none" }
+  | { readonly kind: "damaged"; readonly file: string; readonly detail: string }
+  | { readonly kind: "table"; readonly table: Table; readonly savedAtMs: number };
+
+/** Reads the last table that was in use. */
+export async function readSavedTable(stateDir: string): Promise<SavedTable> {
+  const file = join(stateDir, FILE);
   try {
+    const [text, { mtimeMs }] = await Promise.all([readFile(file, "utf8"), stat(file)]);
     const verdict = acceptTable(undefined, JSON.parse(text));
-    return verdict.ok ? verdict.table : undefined;
-  } catch {
-    // A file cut short by a crash is the same as none: the rename below makes it all but impossible.
-    return undefined;
+    if (!verdict.ok) return { kind: "damaged", file, detail: verdict.detail };
+    return { kind: "table", table: verdict.table, savedAtMs: mtimeMs };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { kind: "none" };
+    return { kind: "damaged", file, detail: errorText(error) };
   }
 }
 
-/** Keeps the table for the next start; written beside and renamed, so that a crash leaves the old or the new one. */
+/**
+ * Keeps the table for the next start; written beside, brought to the disk and renamed, so that a crash leaves the old or the new one.
+ * One call at a time: both would write the same file beside.
+ */
 export async function saveTable(stateDir: string, table: Table): Promise<void> {
   await mkdir(stateDir, { recursive: true });
-  const beside = join(stateDir, `${FILE}.${process.pid}.new`);
-  await writeFile(beside, JSON.stringify(table));
+  const beside = join(stateDir, `${FILE}.new`);
+  await writeFile(beside, JSON.stringify(table), { flush: true });
   await rename(beside, join(stateDir, FILE));
 }

@@ -6,7 +6,7 @@ import { isSliceName } from "../../platform/slices.ts";
 import { cellHeaders, FORWARD_TIMEOUT_MS } from "./answers.ts";
 import type { GatewayDeps } from "./deps.ts";
 import { destinationOf } from "./domain.ts";
-import { mayEnter } from "./entry.ts";
+import { centerMissing, mayEnter } from "./entry.ts";
 
 const MAX_UPGRADED = 2_048;
 const IDLE_MS = 120_000;
@@ -37,8 +37,7 @@ export function createUpgradeRelay(deps: GatewayDeps): UpgradeRelay {
     if (!allowed.ok) return refuse(socket, allowed);
     const found = deps.fleet.cell(destination.center);
     const address = found?.entry.services[destination.slice];
-    if (!found || !address)
-      return refuse(socket, fail("not-found", `There is no center ${destination.center}.`));
+    if (!found || !address) return refuse(socket, centerMissing(deps.fleet, destination.center));
 
     const outbound = httpRequest({
       host: address.ip ?? address.host,
