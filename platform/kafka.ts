@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import { type Admin, type Consumer, Kafka, logLevel, type Producer } from "kafkajs";
 import { errorText, type Logger } from "./log.ts";
 
@@ -65,6 +66,7 @@ const CONSUMER = {
 /** Connects when first used. The producer is idempotent: the broker drops what it has seen (kafkajs `idempotent`). */
 export function createKafka(options: KafkaOptions): KafkaBus {
   const { brokers, clientId, log } = options;
+  restIdleConnections();
   const kafka = new Kafka({
     clientId,
     brokers: [...brokers],
@@ -155,6 +157,31 @@ export function createKafka(options: KafkaOptions): KafkaBus {
       await Promise.all([...stops].map((stop) => stop()));
       await dropProducer();
     },
+  };
+}
+
+interface RequestQueue {
+  readonly pending: readonly unknown[];
+  readonly throttledUntil: number;
+  scheduleCheckPendingRequests(): void;
+}
+
+const resting = new WeakSet<object>();
+
+/**
+ * In kafkajs 2.2.4 each connection looks for waiting requests every millisecond for as long as it lives, whether there are any or not,
+ * by a timer with a negative time that Node 24 warns of. No setting ends that. Here it looks only when a
+ * request waits or the broker has asked for a pause; a request that comes later is looked at when it is put in the queue.
+ */
+function restIdleConnections(): void {
+  const { prototype } = createRequire(import.meta.url)("kafkajs/src/network/requestQueue") as {
+    prototype: RequestQueue;
+  };
+  if (resting.has(prototype)) return;
+  resting.add(prototype);
+  const look = prototype.scheduleCheckPendingRequests;
+  prototype.scheduleCheckPendingRequests = function (this: RequestQueue) {
+    if (this.pending.length > 0 || this.throttledUntil > Date.now()) look.call(this);
   };
 }
 
