@@ -4,7 +4,7 @@ import { systemClock } from "../platform/clock.ts";
 import { internalEventsRoute, startConsumer } from "../platform/consumer.ts";
 import type { DomainEvent } from "../platform/events.ts";
 import { createServiceClient, type ServiceClient } from "../platform/fetch.ts";
-import { createHealth, type HealthCheck } from "../platform/health.ts";
+import { createHealth, createRoster, type HealthCheck, type Roster } from "../platform/health.ts";
 import { type HttpServer, startHttp } from "../platform/http-server.ts";
 import { sqlIdempotency } from "../platform/idempotency.ts";
 import { newId } from "../platform/ids.ts";
@@ -33,6 +33,8 @@ export interface Shared {
   readonly raw: Readonly<Record<string, string | undefined>>;
   readonly redis: Redis;
   readonly kafka: KafkaBus;
+  /** Of the process that runs several slices as one; without one, each slice answers for itself. */
+  readonly roster?: Roster;
 }
 
 export interface RunningSlice {
@@ -60,13 +62,15 @@ export async function startSlice(
   shared: Shared,
   consumers: ConsumerMap,
 ): Promise<RunningSlice> {
-  const { env, raw, kafka } = shared;
+  const { env, raw, kafka, roster = createRoster([definition.name]) } = shared;
   const { name } = definition;
   const log = createLogger({ service: name, cell: env.CELL, level: env.LOG_LEVEL });
   const metrics = createMetrics({ service: name, cell: env.CELL, defaults: true });
   const context = await createContext(name, shared, log, metrics);
   const built = definition.build(context);
-  const health = createHealth([...storeChecks(context), ...(built.checks ?? [])]);
+  const checks = [...storeChecks(context), ...(built.checks ?? [])];
+  const own = createHealth(checks);
+  const health = createHealth([...checks, roster.checkOf(name)]);
   const readKeys = () => readKeyFile<PublicKeys>(join(env.TRUST_DIR, "jwks.json"));
   const { sql } = context;
   const server = await startHttp({
@@ -101,6 +105,7 @@ export async function startSlice(
     // Its successor need not wait for the lease to run out; if the database is away, it does.
     await relay.release().catch(() => undefined);
   };
+  roster.joined(name, own);
   log.info({ port: server.port, epoch: env.CELL_EPOCH }, "slice started");
   return {
     name,

@@ -1,5 +1,6 @@
 import { loadConfig } from "../platform/config.ts";
 import { replayDeadLetters } from "../platform/consumer.ts";
+import { createRoster } from "../platform/health.ts";
 import { createKafka } from "../platform/kafka.ts";
 import { createLogger, errorText } from "../platform/log.ts";
 import { createRedis } from "../platform/redis.ts";
@@ -36,7 +37,7 @@ async function serve(roles: string): Promise<void> {
     clientId: `${env.CELL}-${service}`,
     log,
   });
-  const shared = { env, raw: process.env, redis, kafka };
+  const shared = { env, raw: process.env, redis, kafka, roster: createRoster(names) };
   const running: RunningSlice[] = [];
   for (const name of names) running.push(await startSlice(SLICES[name], shared, CONSUMERS));
   onShutdown({

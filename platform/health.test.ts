@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { createHealth } from "./health.ts";
+import { createHealth, createRoster } from "./health.ts";
 
 test("ready means that every check is content", async () => {
   let broken: string | undefined;
@@ -40,4 +40,28 @@ test("a dead dependency is no reason to be restarted, a blocked event loop is", 
   expect(health.live().ok).toBe(true);
   nowMs = 11_000;
   expect(health.live().ok).toBe(false);
+});
+
+test("no slice of a process is ready before all are, and each says whom it waits for", async () => {
+  let broken: string | undefined;
+  const roster = createRoster(["orders", "inventory"]);
+  const database = { name: "database", check: async () => undefined };
+  const stock = { name: "stock", check: async () => broken };
+  const [orders, inventory] = [createHealth([database]), createHealth([stock])];
+  const probed = createHealth([database, roster.checkOf("orders")]);
+  const said = async () => (await probed.ready()).checks.slices;
+
+  expect(await probed.ready()).toEqual({
+    ok: false,
+    checks: { database: "ok", slices: "orders has not started" },
+  });
+  roster.joined("orders", orders);
+  expect(await said()).toBe("inventory has not started");
+  roster.joined("inventory", inventory);
+  expect(await probed.ready()).toEqual({ ok: true, checks: { database: "ok", slices: "ok" } });
+  broken = "still being counted";
+  expect(await said()).toBe("inventory is not ready: stock: still being counted");
+  broken = undefined;
+  inventory.stopping();
+  expect(await said()).toBe("inventory is not ready: process: stopping");
 });

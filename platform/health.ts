@@ -17,6 +17,14 @@ export interface Health {
   stopping(): void;
 }
 
+/** The slices of one process, for the readiness that they share. */
+export interface Roster {
+  /** For the readiness of the slice `name`: all have started and the others are ready; says which one is not. */
+  checkOf(name: string): HealthCheck;
+  /** This slice has started; `own` is what it says of itself alone. */
+  joined(name: string, own: Health): void;
+}
+
 const CHECK_TIMEOUT_MS = 2_000;
 const MAX_LAG_MS = 10_000;
 
@@ -45,6 +53,32 @@ export function createHealth(checks: readonly HealthCheck[], now: () => number =
     stopping() {
       stopping = true;
     },
+  };
+}
+
+/**
+ * Makes the roster of a process that runs these slices. A probe asks one port of the pod and answers for all of them, so no slice
+ * may say ready while another one of the same process is not.
+ */
+export function createRoster(names: readonly string[]): Roster {
+  const members = new Map<string, Health>();
+  return {
+    checkOf: (asked) => ({
+      name: "slices",
+      async check() {
+        const missing = names.find((name) => !members.has(name));
+        if (missing !== undefined) return `${missing} has not started`;
+        const others = [...members].filter(([name]) => name !== asked);
+        const reports = await Promise.all(
+          others.map(async ([name, own]) => [name, await own.ready()] as const),
+        );
+        const [name, report] = reports.find(([, { ok }]) => !ok) ?? [];
+        if (report === undefined) return undefined;
+        const [failed, said] = Object.entries(report.checks).find(([, word]) => word !== "ok") ?? [];
+        return `${name} is not ready: ${failed}: ${said}`;
+      },
+    }),
+    joined: (name, own) => void members.set(name, own),
   };
 }
 
