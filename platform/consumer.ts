@@ -80,7 +80,10 @@ async function consume(
       await withRemoteTrace(
         message.headers,
         `consume ${event.type}`,
-        () => deliver(sql, slice, subscriptions, event),
+        async () => {
+          await deliver(sql, slice, subscriptions, event);
+          options.log.debug({ type: event.type, id: event.id }, "an event was taken");
+        },
         "consumer",
         { "messaging.message.id": event.id },
       );

@@ -71,6 +71,7 @@ export function answerRoute(options: AnswerOptions): (route: Route) => RequestHa
       } catch (error) {
         sendFailure(response, unexpected(error, log, route), request.path);
       }
+      log.debug({ method: route.method, route: route.path, status: response.statusCode }, "a request ended");
     });
   };
 }
