@@ -17,7 +17,7 @@ import { type CellRuntime, startCellRuntime } from "./testing/runtime.ts";
 
 /** Centers that are provisioned side by side: most of the time is waiting for controllers. */
 const BATCH = 19;
-const DEADLINE_MS = 300_000;
+const DEADLINE_MS = 180_000;
 
 const dir = mkdtempSync(join(tmpdir(), "crash-"));
 let server: ApiServer;

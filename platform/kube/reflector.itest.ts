@@ -1,0 +1,155 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { createKubeClient, type KubeClient } from "./client.ts";
+import { createInformer, type Informer } from "./informer.ts";
+import { KINDS } from "./kinds.ts";
+import type { KubeObject } from "./objects.ts";
+import { silentLog, silentMetrics } from "./ports.ts";
+import type { ReflectorLimits } from "./reflector.ts";
+import { type CutProxy, startCutProxy } from "./testing/cutproxy.ts";
+import { countingMetrics, type RealServer, startRealServer } from "./testing/realserver.ts";
+import { until } from "./testing/until.ts";
+
+const DEADLINE_MS = 60_000;
+
+let real: RealServer;
+let direct: KubeClient;
+let proxy: CutProxy;
+let followed: KubeClient;
+let metrics: ReturnType<typeof countingMetrics>;
+let stop: AbortController;
+let running: Promise<void>;
+let informer: Informer<KubeObject>;
+let label: string;
+let counter = 0;
+
+beforeAll(async () => {
+  real = await startRealServer();
+  direct = real.client("direct");
+});
+beforeEach(async () => {
+  label = `test-${++counter}`;
+  proxy = await startCutProxy(Number(new URL(real.server.url).port));
+  const config = { ...real.config, server: `https://127.0.0.1:${proxy.port}` };
+  const names = { userAgent: label, fieldManager: label };
+  followed = createKubeClient(config, { log: silentLog, metrics: silentMetrics, ...names });
+  metrics = countingMetrics();
+  stop = new AbortController();
+});
+afterEach(async () => {
+  stop.abort();
+  await running;
+  await followed.close();
+  await proxy.close();
+});
+afterAll(() => real?.close());
+
+/** Follows the ConfigMaps of this test, over the line that can be cut. */
+async function follow(limits: Partial<ReflectorLimits> = {}): Promise<void> {
+  informer = createInformer({
+    client: followed,
+    ref: KINDS.configMap,
+    labelSelector: `test=${label}`,
+    log: silentLog,
+    metrics,
+    limits: { backoffMinMs: 50, backoffMaxMs: 500, ...limits },
+  });
+  running = informer.run(stop.signal);
+  await informer.synced(stop.signal);
+}
+const relists = () => metrics.count("reflector_relists_total", "configmaps");
+const restarts = (reason: string) => metrics.count("reflector_watch_restarts_total", "configmaps", reason);
+
+async function put(name: string, value: string, test = label): Promise<string> {
+  const metadata = { name: `${label}-${name}`, namespace: "default", labels: { test } };
+  const result = await direct.apply<KubeObject>(KINDS.configMap, {
+    ...{ apiVersion: "v1", kind: "ConfigMap", metadata },
+    data: { value },
+  });
+  if (!result.ok) throw new Error(result.message);
+  return result.value.metadata.resourceVersion ?? "";
+}
+async function remove(name: string): Promise<void> {
+  const result = await direct.remove(KINDS.configMap, { name: `${label}-${name}`, namespace: "default" });
+  if (!result.ok) throw new Error(result.message);
+}
+const copy = () =>
+  Object.fromEntries(
+    informer.store
+      .list()
+      .map(({ metadata, data }) => [
+        metadata.name.slice(label.length + 1),
+        (data as { value: string }).value,
+      ]),
+  );
+const shows = (expected: Record<string, string>) =>
+  until(
+    `the copy shows ${JSON.stringify(expected)}`,
+    () => JSON.stringify(Object.entries(copy()).sort()) === JSON.stringify(Object.entries(expected).sort()),
+    DEADLINE_MS,
+  );
+/** Three changes of which each is of another kind. */
+async function changeAll(): Promise<void> {
+  await put("changed", "2");
+  await put("added", "1");
+  await remove("removed");
+}
+const BEFORE = { changed: "1", removed: "1" };
+const AFTER = { added: "1", changed: "2" };
+/** After `follow`, so that it is the open watch that brings them. */
+async function putBefore(): Promise<void> {
+  for (const [name, value] of Object.entries(BEFORE)) await put(name, value);
+}
+
+it("resumes after a cut line where it was, without another list", async () => {
+  await follow();
+  await putBefore();
+  await shows(BEFORE);
+  proxy.cut();
+  await changeAll();
+  expect(copy()).toEqual(BEFORE);
+  proxy.restore();
+  await shows(AFTER);
+  expect(relists()).toBe(1);
+  expect(restarts("failed")).toBeGreaterThan(0);
+});
+
+it("notices a line that carries nothing any more, and takes a new one", async () => {
+  await follow({ silenceMs: 1_500 });
+  await putBefore();
+  await shows(BEFORE);
+  proxy.hold();
+  await changeAll();
+  expect(copy()).toEqual(BEFORE);
+  await shows(AFTER);
+  expect(relists()).toBe(1);
+  expect(restarts("silent")).toBeGreaterThan(0);
+});
+
+it("survives a restart of the API server", async () => {
+  await follow();
+  await putBefore();
+  await shows(BEFORE);
+  await real.server.restart();
+  await changeAll();
+  await shows(AFTER);
+  await put("changed", "3");
+  await shows({ ...AFTER, changed: "3" });
+  // At most one more list: the server may no longer know the version that we had.
+  expect(relists()).toBeLessThanOrEqual(2);
+});
+
+it("lists again when its version has expired, and sees what was removed meanwhile", async () => {
+  await follow();
+  await putBefore();
+  await shows(BEFORE);
+  proxy.cut();
+  await changeAll();
+  // A server that has just started remembers no change from before its start: it answers 410.
+  await real.server.restart();
+  proxy.restore();
+  await shows(AFTER);
+  expect([restarts("expired"), relists()]).toEqual([1, 2]);
+  await put("changed", "3");
+  await shows({ ...AFTER, changed: "3" });
+  expect([restarts("expired"), relists()]).toEqual([1, 2]);
+});
