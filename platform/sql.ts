@@ -11,7 +11,10 @@ export interface Tx {
   mark?(what: string): void;
 }
 
-/** A pool of one role in one database. `query` commits by itself and is repeated after a conflict, as transactions are. */
+/**
+ * A pool of one role in one database. `query` is one statement that commits by itself, READ COMMITTED where there is such a thing: good
+ * for looking, and for changing rows by their keys and what is in them. What depends on rows that are not there needs a transaction.
+ */
 export interface Sql extends Tx {
   /**
    * Runs `fn` in a SERIALIZABLE transaction. On a serialization failure or a deadlock everything since BEGIN
@@ -69,10 +72,15 @@ const DEADLOCK = "40P01";
 const INT8_OID = 20;
 const BACKOFF_BASE_MS = 4;
 const BACKOFF_MAX_MS = 250;
-/** CockroachDB takes FOR SHARE as a hint unless told otherwise; PostgreSQL evaluates neither branch. */
-const LOCKS_THAT_LAST = `SELECT CASE WHEN version() LIKE 'CockroachDB%' THEN
+/**
+ * CockroachDB takes FOR SHARE as a hint unless told otherwise. In PostgreSQL a look at a queue is READ COMMITTED: at SERIALIZABLE it
+ * reads whole pages of an index, and every transaction that has written there meanwhile is in danger of being undone. Each engine
+ * evaluates its own branch only.
+ */
+const SESSION = `SELECT CASE WHEN version() LIKE 'CockroachDB%' THEN
   set_config('enable_shared_locking_for_serializable', 'on', false) ||
-  set_config('enable_durable_locking_for_serializable', 'on', false) END`;
+  set_config('enable_durable_locking_for_serializable', 'on', false)
+  ELSE set_config('default_transaction_isolation', 'read committed', false) END`;
 
 /** True for an error that a repetition of the whole transaction may cure. */
 export function isRetryable(error: unknown): boolean {
@@ -242,7 +250,7 @@ async function once<T>(
 
 async function prepareSession(client: pg.ClientBase, log: Logger): Promise<void> {
   try {
-    await client.query(LOCKS_THAT_LAST);
+    await client.query(SESSION);
   } catch (error) {
     log.warn({ error: errorText(error) }, "a database session could not be set up as wished");
   }
