@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
-import { type Admin, type Consumer, Kafka, logLevel, type Producer } from "kafkajs";
+import type { Socket } from "node:net";
+import { type Admin, type Consumer, type ISocketFactory, Kafka, logLevel, type Producer } from "kafkajs";
 import { errorText, type Logger } from "./log.ts";
 
 export interface KafkaMessage {
@@ -45,6 +46,8 @@ export interface KafkaOptions {
   readonly brokers: readonly string[];
   readonly clientId: string;
   readonly log: Logger;
+  /** Opens the connection to a broker; default: plain TCP. For tests that cut the line. */
+  dial?(host: string, port: number): Socket;
 }
 
 const SEND_TIMEOUT_MS = 5_000;
@@ -65,7 +68,7 @@ const CONSUMER = {
 
 /** Connects when first used. The producer is idempotent: the broker drops what it has seen (kafkajs `idempotent`). */
 export function createKafka(options: KafkaOptions): KafkaBus {
-  const { brokers, clientId, log } = options;
+  const { brokers, clientId, log, dial } = options;
   restIdleConnections();
   const kafka = new Kafka({
     clientId,
@@ -74,6 +77,7 @@ export function createKafka(options: KafkaOptions): KafkaBus {
     requestTimeout: REQUEST_TIMEOUT_MS,
     retry: { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000 },
     logLevel: logLevel.ERROR,
+    ...(dial ? { socketFactory: dialer(dial) } : {}),
     logCreator: () => (entry) => log.debug({ kafka: entry.log.message }, "kafka client"),
   });
   let producer: Promise<Producer> | undefined;
@@ -158,6 +162,11 @@ export function createKafka(options: KafkaOptions): KafkaBus {
       await dropProducer();
     },
   };
+}
+
+/** kafkajs wants to be called back when the connection stands. */
+function dialer(dial: NonNullable<KafkaOptions["dial"]>): ISocketFactory {
+  return ({ host, port, onConnect }) => dial(host, port).once("connect", onConnect);
 }
 
 interface RequestQueue {

@@ -5,7 +5,8 @@ import { type RunningSlice, type Shared, startSlice } from "../../cell/host.ts";
 import { allMigrations, topicsOf } from "../../cell/provision.ts";
 import { createServiceClient, type ServiceClient } from "../fetch.ts";
 import type { Role } from "../http.ts";
-import { createKafka } from "../kafka.ts";
+import { newUuid } from "../ids.ts";
+import { createKafka, type KafkaOptions } from "../kafka.ts";
 import { createLogger } from "../log.ts";
 import { createMetrics } from "../metrics.ts";
 import { prepareShard } from "../provision.ts";
@@ -42,6 +43,10 @@ export interface TestCellOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Who consumes whom for the way around Kafka; default: nobody. */
   readonly consumers?: ReadonlyMap<SliceName, readonly SliceName[]>;
+  /** Of each topic; default 1. */
+  readonly partitions?: number;
+  /** How the slices reach Kafka; default: directly. */
+  readonly dialKafka?: NonNullable<KafkaOptions["dial"]>;
 }
 
 const PASSWORD = "test-only";
@@ -104,8 +109,17 @@ export async function startTestCell(options: TestCellOptions): Promise<TestCell>
     raw[`URL_${slice.toUpperCase()}`] = `http://127.0.0.1:${ports[index]}`;
   });
   const env = cellEnvSchema.parse(raw);
-  const kafka = createKafka({ brokers: env.KAFKA_BROKERS.split(","), clientId: center, log });
-  await kafka.ensureTopics(topicsOf(center), { partitions: 1, replicas: 1, retentionHours: 1 });
+  const kafka = createKafka({
+    brokers: env.KAFKA_BROKERS.split(","),
+    clientId: center,
+    log,
+    ...(options.dialKafka ? { dial: options.dialKafka } : {}),
+  });
+  await kafka.ensureTopics(topicsOf(center), {
+    partitions: options.partitions ?? 1,
+    replicas: 1,
+    retentionHours: 1,
+  });
   const redis = createRedis({ url: env.REDIS_URL, log });
   const shared: Shared = { env, raw, redis, kafka };
   const running = new Map<SliceName, RunningSlice>();
@@ -132,7 +146,13 @@ export async function startTestCell(options: TestCellOptions): Promise<TestCell>
         });
         clients.push(inner);
         const outer: ServiceClient = {
-          call: (call) => inner.call({ ...call, headers: { ...headers, ...call.headers } }),
+          call: (call) =>
+            inner.call({
+              // A person's app always sends a key.
+              ...(call.method === "POST" && "x-cells-user" in headers ? { idempotencyKey: newUuid() } : {}),
+              ...call,
+              headers: { ...headers, ...call.headers },
+            }),
           close: () => inner.close(),
         };
         return [slice, outer];
