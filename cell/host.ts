@@ -130,7 +130,8 @@ async function stopSlice(
   await context.sql.close();
 }
 
-async function createContext(
+/** What the slice `name` is given in this process. Connects to nothing by itself. */
+export async function createContext(
   name: SliceName,
   { env, raw, redis, kafka }: Shared,
   log: Logger,

@@ -34,8 +34,6 @@ function masterRoutes({ stock }: RouteDeps): Route[] {
       path: "/v1/skus",
       summary: "Register SKUs or change their master data",
       access: { roles: ["staff"] },
-      // A repetition writes the same rows again.
-      idempotency: "none",
       body: contract.putSkusBody,
       responses: { 200: contract.putSkusAnswer },
       async handler({ body }) {
@@ -62,7 +60,6 @@ function stockRoutes({ stock }: RouteDeps): Route[] {
       path: "/v1/receipts",
       summary: "Put received goods on hand; idempotent by receiptId",
       access: { roles: ["staff"] },
-      idempotency: "none",
       body: contract.receiptBody,
       responses: { 201: contract.receiptAnswer },
       async handler({ body }) {
@@ -75,7 +72,6 @@ function stockRoutes({ stock }: RouteDeps): Route[] {
       path: "/v1/adjustments",
       summary: "Correct stock after a count or damage; idempotent by adjustmentId",
       access: { roles: ["staff"] },
-      idempotency: "none",
       body: contract.adjustmentBody,
       responses: { 201: contract.adjustmentAnswer },
       async handler({ body: { adjustmentId, reason, lines } }) {
@@ -88,8 +84,6 @@ function stockRoutes({ stock }: RouteDeps): Route[] {
       path: "/v1/reconciliations",
       summary: "Compare balances with the ledger, and repair them when asked to",
       access: { roles: ["staff"] },
-      // What a first run has repaired a second one finds sound.
-      idempotency: "none",
       body: contract.reconciliationBody as z.ZodType<z.infer<typeof contract.reconciliationBody>>,
       responses: { 200: contract.reconciliationAnswer },
       async handler({ body }) {
