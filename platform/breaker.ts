@@ -8,12 +8,17 @@ export interface BreakerOptions {
   readonly resetTimeoutMs: number;
   /** False for errors that say nothing about the other side's health, such as its 4xx answers. Default: all count. */
   readonly isFailure?: (error: unknown) => boolean;
+  /** Told of each change. */
+  readonly onState?: (state: BreakerState) => void;
 }
+
+export type BreakerState = "closed" | "half-open" | "open";
 
 export interface Breaker<A extends unknown[], R> {
   /** Runs the function, or throws BreakerOpen at once. */
   fire(...args: A): Promise<R>;
   isOpen(): boolean;
+  state(): BreakerState;
   close(): void;
 }
 
@@ -33,7 +38,7 @@ export function createBreaker<A extends unknown[], R>(
   fn: (...args: A) => Promise<R>,
   options: Partial<BreakerOptions> = {},
 ): Breaker<A, R> {
-  const { timeoutMs, volumeThreshold, errorThresholdPercentage, resetTimeoutMs, isFailure } = {
+  const { timeoutMs, volumeThreshold, errorThresholdPercentage, resetTimeoutMs, isFailure, onState } = {
     ...DEFAULTS,
     ...options,
   };
@@ -46,17 +51,24 @@ export function createBreaker<A extends unknown[], R>(
     rollingCountTimeout: 10_000,
     ...(isFailure ? { errorFilter: (error: unknown) => !isFailure(error) } : {}),
   });
+  if (onState) {
+    breaker.on("open", () => onState("open"));
+    breaker.on("halfOpen", () => onState("half-open"));
+    breaker.on("close", () => onState("closed"));
+  }
   return {
     async fire(...args) {
       try {
         return await breaker.fire(...args);
       } catch (error) {
-        if ((error as { code?: string }).code === "EOPENBREAKER")
-          throw new BreakerOpen(`breaker ${name} is open`);
+        const { code } = error as { code?: string };
+        if (code === "EOPENBREAKER" || code === "ESHUTDOWN")
+          throw new BreakerOpen(`breaker ${name} lets nothing through`);
         throw error;
       }
     },
     isOpen: () => breaker.opened,
+    state: () => (breaker.halfOpen ? "half-open" : breaker.opened ? "open" : "closed"),
     close: () => breaker.shutdown(),
   };
 }

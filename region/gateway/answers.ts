@@ -3,7 +3,7 @@ import { type Failure, PROBLEMS, retryAfterOf, toProblem } from "../../platform/
 import { traceHeaders } from "../../platform/tracing.ts";
 import type { User } from "../../platform/usertoken.ts";
 import type { GatewayDeps } from "./deps.ts";
-import { passedOnHeaders } from "./forward.ts";
+import { passedOnHeaders } from "./headers.ts";
 
 /** Until the head of a cell's answer. The cells cap their own work at the same figure. */
 export const FORWARD_TIMEOUT_MS = 10_000;

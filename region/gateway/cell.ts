@@ -1,8 +1,9 @@
 import { z } from "zod";
-import { createBreaker } from "../../platform/breaker.ts";
+import { type Breaker, BreakerOpen, type BreakerState, createBreaker } from "../../platform/breaker.ts";
 import type { Signer } from "../../platform/trust.ts";
 import type { CellView, TableCell } from "./domain.ts";
-import { createCellPool, type Outgoing, type StreamOutcome } from "./forward.ts";
+import { createCellPool, FULL, type Outgoing, type StreamOutcome } from "./forward.ts";
+import type { GatewayMetrics } from "./metrics.ts";
 
 /** What a cell tells about itself once a second; the same call is the health probe. */
 const summarySchema = z.object({
@@ -34,7 +35,9 @@ export interface CellLinkOptions {
   readonly name: string;
   readonly signer: Signer;
   readonly now: () => number;
-  readonly maxInFlight?: number;
+  readonly metrics: Pick<GatewayMetrics, "inFlight" | "refused" | "breaker">;
+  /** Requests to this cell at once. */
+  readonly maxInFlight: number;
 }
 
 const SUMMARY_TRUST_MS = 10_000;
@@ -42,20 +45,34 @@ const PROBE_TIMEOUT_MS = 1_000;
 /** A breaker must outlive the slowest call that it wraps: the forward has a deadline of its own. */
 const BREAKER_TIMEOUT_MS = 60_000;
 
+const BREAKER_STATES: Readonly<Record<BreakerState, number>> = { closed: 0, "half-open": 1, open: 2 };
+
 /** Opens the link to one cell. */
 export function createCellLink(options: CellLinkOptions): CellLink {
-  const { name, signer, now, maxInFlight = 256 } = options;
-  const pool = createCellPool({ maxInFlight });
+  const { name, signer, now, metrics, maxInFlight } = options;
+  const pool = createCellPool({
+    maxInFlight,
+    onInFlight: (inFlight) => metrics.inFlight.set({ cell: name }, inFlight),
+  });
   const probes = createCellPool({ maxInFlight: 2 });
   let summary: Summary | undefined;
   let etag: string | undefined;
 
-  const breaker = createBreaker(`cell-${name}`, attempt, {
+  const breaker: Breaker<[Outgoing], StreamOutcome> = createBreaker(`cell-${name}`, attempt, {
     timeoutMs: BREAKER_TIMEOUT_MS,
     volumeThreshold: 10,
     errorThresholdPercentage: 50,
     resetTimeoutMs: 1_000,
+    // A client who left says nothing about the cell, and is no reason either to close a breaker that is being tried.
+    isFailure: (error) => !isOurs(error) || breaker.state() === "half-open",
+    onState: (state) => metrics.breaker.set({ cell: name }, BREAKER_STATES[state]),
   });
+  metrics.breaker.set({ cell: name }, BREAKER_STATES.closed);
+
+  function refused(reason: "full" | "breaker-open", outcome: StreamOutcome): StreamOutcome {
+    metrics.refused.inc({ cell: name, reason });
+    return outcome;
+  }
 
   async function attempt(outgoing: Outgoing): Promise<StreamOutcome> {
     const outcome = await pool.stream(outgoing);
@@ -70,12 +87,19 @@ export function createCellLink(options: CellLinkOptions): CellLink {
   return {
     name,
     async send(outgoing) {
-      const authorizedOutgoing = { ...outgoing, headers: await authorized(outgoing.headers) };
+      const headers = await authorized(outgoing.headers);
+      // Asked before the breaker: a full bulkhead is no failure of the cell, and must not be what a half-open breaker is tried with.
+      if (pool.isFull()) return refused("full", FULL);
       try {
-        return await breaker.fire(authorizedOutgoing);
+        return await breaker.fire({ ...outgoing, headers });
       } catch (error) {
         if (error instanceof CellFailed) return error.outcome;
-        return { kind: "not-sent", reason: "breaker open" };
+        if (!(error instanceof BreakerOpen)) throw error;
+        return refused("breaker-open", {
+          kind: "not-sent",
+          reason: "too many failures of this center; it is tried again in a second",
+          cause: "breaker-open",
+        });
       }
     },
     async probe(cell) {
@@ -110,6 +134,7 @@ export function createCellLink(options: CellLinkOptions): CellLink {
       };
     },
     close() {
+      metrics.breaker.set({ cell: name }, BREAKER_STATES.closed);
       pool.close();
       probes.close();
       breaker.close();
@@ -131,6 +156,9 @@ function parseJson(body: Buffer): unknown {
     return undefined;
   }
 }
+
+const isOurs = (error: unknown) =>
+  error instanceof CellFailed && error.outcome.kind !== "answered" && error.outcome.cause !== undefined;
 
 class CellFailed extends Error {
   readonly outcome: StreamOutcome;

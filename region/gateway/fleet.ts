@@ -24,11 +24,15 @@ export interface FleetOptions {
   readonly metrics: GatewayMetrics;
   readonly log: { warn(fields: Record<string, unknown>, message: string): void };
   readonly now: () => number;
+  /** Requests to one cell at once; default 256. */
+  readonly maxInFlightPerCell?: number;
 }
+
+const MAX_IN_FLIGHT_PER_CELL = 256;
 
 /** Makes an empty fleet; it serves nothing until a table is in use. */
 export function createFleet(options: FleetOptions): Fleet {
-  const { signer, metrics, log, now } = options;
+  const { signer, metrics, log, now, maxInFlightPerCell: maxInFlight = MAX_IN_FLIGHT_PER_CELL } = options;
   let current: Table | undefined;
   let entries = new Map<string, TableCell>();
   const links = new Map<string, CellLink>();
@@ -68,7 +72,7 @@ export function createFleet(options: FleetOptions): Fleet {
       current = table;
       entries = new Map(table.cells.map((cell) => [cell.name, cell]));
       for (const name of entries.keys())
-        if (!links.has(name)) links.set(name, createCellLink({ name, signer, now }));
+        if (!links.has(name)) links.set(name, createCellLink({ name, signer, now, metrics, maxInFlight }));
       for (const [name, link] of links) {
         if (entries.has(name)) continue;
         link.close();

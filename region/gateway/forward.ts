@@ -1,11 +1,4 @@
-import {
-  Agent,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type RequestOptions,
-  request,
-} from "node:http";
-import type { Readable } from "node:stream";
+import { Agent, type IncomingMessage, type RequestOptions, request } from "node:http";
 import type { CellAddress } from "./domain.ts";
 import type { ForwardOutcome } from "./placement.ts";
 
@@ -16,18 +9,23 @@ export interface Outgoing {
   /** Path with query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: Buffer | Readable | undefined;
+  readonly body?: Buffer | undefined;
   /** Until the response's head; a stream may go on for longer. */
   readonly timeoutMs: number;
+  /** Ends the call when nobody waits for its answer any more. */
+  readonly signal?: AbortSignal | undefined;
 }
+
+/** Why there is no answer when that says nothing about the cell's health. */
+export type OwnCause = "full" | "breaker-open" | "client-gone";
 
 export type StreamOutcome =
   | { readonly kind: "answered"; readonly response: IncomingMessage }
-  | Exclude<ForwardOutcome, { kind: "answered" }>;
+  | (Exclude<ForwardOutcome, { kind: "answered" }> & { readonly cause?: OwnCause });
 
 /** The way to one cell: its own sockets, its own cap, so that a hung cell costs no other cell anything. */
 export interface CellPool {
-  readonly inFlight: number;
+  isFull(): boolean;
   /** Answers once the response's head is here; the body is the caller's to read or pipe. */
   stream(outgoing: Outgoing): Promise<StreamOutcome>;
   /** Reads the whole answer, at most `MAX_ANSWER_BYTES`. */
@@ -36,37 +34,68 @@ export interface CellPool {
 }
 
 export interface CellPoolOptions {
-  /** Requests under way at once; one more is answered `not-sent`. Event streams count as well. */
+  /** Requests under way at once; one more is answered `not-sent`. */
   readonly maxInFlight: number;
+  /** Event streams at once. They have a cap of their own: people who watch a parcel must not keep others from ordering. */
+  readonly maxStreams?: number;
+  /** Told of each change of the number of requests under way. */
+  onInFlight?(inFlight: number): void;
 }
 
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 1_000;
+/** A cell that says nothing for this long in the middle of an answer is given up; event streams beat every 15 s. */
+const SILENCE_MS = 60_000;
+const MAX_STREAMS = 1_024;
+/** What is answered when the cap is reached. */
+export const FULL: StreamOutcome = {
+  kind: "not-sent",
+  reason: "too many requests under way to this center",
+  cause: "full",
+};
 
 /** Makes the pool of one cell. */
 export function createCellPool(options: CellPoolOptions): CellPool {
+  const { maxInFlight, maxStreams = MAX_STREAMS, onInFlight = () => {} } = options;
   const agent = new Agent({
     keepAlive: true,
-    maxSockets: options.maxInFlight,
+    maxSockets: maxInFlight + maxStreams,
     maxFreeSockets: 32,
-    timeout: 60_000,
+    timeout: SILENCE_MS,
   });
   let inFlight = 0;
+  let streams = 0;
+  const isFull = () => inFlight >= maxInFlight;
+  const count = (change: 1 | -1) => {
+    inFlight += change;
+    onInFlight(inFlight);
+  };
 
   async function stream(outgoing: Outgoing): Promise<StreamOutcome> {
-    if (inFlight >= options.maxInFlight)
-      return { kind: "not-sent", reason: "too many requests under way to this cell" };
-    inFlight++;
+    if (isFull()) return FULL;
+    count(1);
     const outcome = await send(agent, outgoing);
-    if (outcome.kind === "answered") outcome.response.once("close", () => inFlight--);
-    else inFlight--;
+    if (outcome.kind !== "answered") {
+      count(-1);
+      return outcome;
+    }
+    const { response } = outcome;
+    if (!isEventStream(response)) {
+      response.once("close", () => count(-1));
+      return outcome;
+    }
+    count(-1);
+    if (streams >= maxStreams) {
+      response.destroy();
+      return { kind: "ambiguous", reason: "too many event streams of this center", cause: "full" };
+    }
+    streams++;
+    response.once("close", () => streams--);
     return outcome;
   }
 
   return {
-    get inFlight() {
-      return inFlight;
-    },
+    isFull,
     stream,
     async exchange(outgoing) {
       const outcome = await stream(outgoing);
@@ -75,6 +104,13 @@ export function createCellPool(options: CellPoolOptions): CellPool {
     close: () => agent.destroy(),
   };
 }
+
+/** True for an answer of server-sent events, which has no end of its own. */
+export function isEventStream(response: IncomingMessage): boolean {
+  return response.headers["content-type"]?.startsWith("text/event-stream") ?? false;
+}
+
+const GONE = "the client has gone";
 
 function send(agent: Agent, outgoing: Outgoing): Promise<StreamOutcome> {
   return new Promise((resolve) => {
@@ -87,6 +123,8 @@ function send(agent: Agent, outgoing: Outgoing): Promise<StreamOutcome> {
       path: outgoing.path,
       headers: { ...outgoing.headers, host: `${outgoing.address.host}:${outgoing.address.port}` },
     };
+    const { signal } = outgoing;
+    if (signal?.aborted) return resolve({ kind: "not-sent", reason: GONE, cause: "client-gone" });
     const outbound = request(options);
     // A kept-alive socket may have carried bytes to the cell before it broke; only a fresh one that never connected proves that nothing arrived.
     let connected = false;
@@ -108,6 +146,10 @@ function send(agent: Agent, outgoing: Outgoing): Promise<StreamOutcome> {
       timedOut = true;
       outbound.destroy(new Error("no answer in time"));
     }, outgoing.timeoutMs);
+    const giveUp = () => outbound.destroy(new Error(GONE));
+    signal?.addEventListener("abort", giveUp, { once: true });
+    outbound.once("close", () => signal?.removeEventListener("abort", giveUp));
+    outbound.on("timeout", () => outbound.destroy(new Error("silent for too long")));
     const settle = (outcome: StreamOutcome) => {
       clearTimeout(timer);
       clearTimeout(connectTimer);
@@ -116,10 +158,10 @@ function send(agent: Agent, outgoing: Outgoing): Promise<StreamOutcome> {
     outbound.once("response", (response) => settle({ kind: "answered", response }));
     outbound.on("error", (error: NodeJS.ErrnoException) => {
       const reason = timedOut ? "no answer in time" : (error.code ?? error.message);
-      settle({ kind: connected ? "ambiguous" : "not-sent", reason });
+      const kind = connected ? "ambiguous" : "not-sent";
+      settle(signal?.aborted ? { kind, reason: GONE, cause: "client-gone" } : { kind, reason });
     });
-    if (outgoing.body === undefined || Buffer.isBuffer(outgoing.body)) outbound.end(outgoing.body);
-    else outgoing.body.on("error", (error) => outbound.destroy(error)).pipe(outbound);
+    outbound.end(outgoing.body);
   });
 }
 
@@ -142,32 +184,4 @@ export async function readAnswer(response: IncomingMessage): Promise<ForwardOutc
     headers: response.headers,
     body: Buffer.concat(chunks),
   };
-}
-
-/** Headers that belong to one connection and are never passed on (RFC 9110 section 7.6.1), and those that only this gateway may set. */
-const NOT_PASSED_ON = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "host",
-  "authorization",
-  "traceparent",
-  "x-deadline-ms",
-]);
-
-/** The client's headers as they go on to the cell: without hop-by-hop ones and without any `x-cells-*` that the client made up. */
-export function passedOnHeaders(headers: IncomingHttpHeaders): Record<string, string> {
-  const named = new Set((headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase()));
-  const passed: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || NOT_PASSED_ON.has(name) || named.has(name) || name.startsWith("x-cells-"))
-      continue;
-    passed[name] = Array.isArray(value) ? value.join(", ") : value;
-  }
-  return passed;
 }

@@ -10,6 +10,7 @@ import { startTracing } from "../../platform/tracing.ts";
 import { createSigner, type PrivateKey, readKeyFile } from "../../platform/trust.ts";
 import { createUserVerifier } from "../../platform/usertoken.ts";
 import { startWorkers } from "../../platform/workers.ts";
+import { watchForClosing } from "./closing.ts";
 import { createFleet } from "./fleet.ts";
 import { createGatewayMetrics } from "./metrics.ts";
 import { createOperations } from "./operations.ts";
@@ -29,6 +30,7 @@ const envSchema = z.object({
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.string().optional(),
   OTEL_TRACES_FILE: z.string().optional(),
+  MAX_IN_FLIGHT_PER_CELL: intSetting(1, 10_000).default(256),
   DRAIN_MS: intSetting(0, 60_000).default(2_000),
 });
 
@@ -36,6 +38,7 @@ const PROBE_INTERVAL_MS = 1_000;
 const SWEEP_INTERVAL_MS = 600_000;
 const SWEEP_ROWS = 5_000;
 const STOP_GRACE_MS = 20_000;
+const CLOSE_GRACE_MS = 10_000;
 
 async function main(): Promise<void> {
   const env = loadConfig(envSchema, process.env);
@@ -57,7 +60,13 @@ async function main(): Promise<void> {
   });
   const jwk = await readKeyFile<PrivateKey>(env.GATEWAY_KEY_FILE);
   const signer = await createSigner({ jwk, issuer: "gateway", subject: "gateway" });
-  const fleet = createFleet({ signer, metrics, log, now: Date.now });
+  const fleet = createFleet({
+    signer,
+    metrics,
+    log,
+    now: Date.now,
+    maxInFlightPerCell: env.MAX_IN_FLIGHT_PER_CELL,
+  });
   const source = await startTableSource({
     region: env.REGION,
     file: env.ROUTING_TABLE_FILE,
@@ -83,6 +92,7 @@ async function main(): Promise<void> {
     operations: createOperations({ health, registry, openapi: await openApi(), fleet, source }),
     now: Date.now,
   });
+  const close = watchForClosing(server);
   const pins = createPins(sql);
   let isPrepared = false;
   const stopWorkers = startWorkers(
@@ -116,12 +126,7 @@ async function main(): Promise<void> {
       { name: "drain", run: () => new Promise((resolve) => setTimeout(resolve, env.DRAIN_MS)) },
       {
         name: "server",
-        run: () =>
-          new Promise((resolve) => {
-            server.close(() => resolve());
-            server.closeIdleConnections();
-            setTimeout(() => server.closeAllConnections(), 10_000).unref();
-          }),
+        run: () => close(CLOSE_GRACE_MS),
       },
       { name: "workers", run: stopWorkers },
       { name: "source", run: source.stop },

@@ -24,6 +24,15 @@ export function createGatewayMetrics(metrics: Metrics) {
       "Orders taken by another cell than the table alone would have chosen.",
       ["from", "to"],
     ),
+    inFlight: metrics.gauge("gateway_cell_in_flight", "Requests under way to a cell, event streams aside.", [
+      "cell",
+    ]),
+    refused: metrics.counter(
+      "gateway_cell_refused_total",
+      "Requests not sent to a cell: its cap was reached (full), or its breaker was open (breaker-open).",
+      ["cell", "reason"],
+    ),
+    breaker: metrics.gauge("gateway_cell_breaker_state", "0 closed, 1 half-open, 2 open.", ["cell"]),
     weight: metrics.gauge("gateway_cell_weight", "The weight in effect: 0 while drained or out of service.", [
       "cell",
     ]),

@@ -6,15 +6,14 @@ import { coordinatesSchema } from "../../platform/schemas.ts";
 import { verifySignature } from "../../platform/trust.ts";
 import type { User } from "../../platform/usertoken.ts";
 import { cellHeaders, FORWARD_TIMEOUT_MS, sendFailure } from "./answers.ts";
+import { readBody } from "./body.ts";
 import type { GatewayDeps } from "./deps.ts";
 import { type PlacementRequest, type RouteDecision, route } from "./domain.ts";
 import { readAnswer } from "./forward.ts";
+import { passedBackHeaders } from "./headers.ts";
 import type { PinKey } from "./pins.ts";
 import { type Answered, type ForwardOutcome, place } from "./placement.ts";
 import type { Closing } from "./unpinned.ts";
-
-const MAX_BODY_BYTES = 256 * 1024;
-const BODY_TIMEOUT_MS = 10_000;
 
 /** As much of an order as routing needs; the cell checks the whole. */
 const orderSchema = z.looseObject({
@@ -69,13 +68,7 @@ export async function placeOrder(
   countReroute(deps, read.placement, answeredBy, placed.status);
   if (answeredBy)
     deps.metrics.requests.inc({ cell: answeredBy, slice: "orders", code: String(placed.status) });
-  const {
-    connection: _c,
-    "keep-alive": _k,
-    "transfer-encoding": _t,
-    [REFUSAL_HEADER]: _r,
-    ...headers
-  } = placed.headers;
+  const headers = passedBackHeaders(placed.headers);
   response.writeHead(placed.status, { ...headers, "content-length": placed.body.length }).end(placed.body);
 }
 
@@ -113,7 +106,7 @@ async function forwardOrder(
     timeoutMs: FORWARD_TIMEOUT_MS,
   });
   if (outcome.kind !== "answered") {
-    if (outcome.reason !== "breaker open") deps.fleet.observe(cell, false);
+    if (outcome.cause === undefined) deps.fleet.observe(cell, false);
     return outcome;
   }
   return readAnswer(outcome.response);
@@ -191,8 +184,9 @@ async function readOrder(request: IncomingMessage): Promise<ReadOrder | Failure>
       "idempotency-key-missing",
       "Send an Idempotency-Key of 1 to 128 visible ASCII characters, the same one again when you repeat the request.",
     );
-  const raw = await readBody(request);
-  if (!Buffer.isBuffer(raw)) return raw;
+  const body = await readBody(request);
+  if (!body.ok) return body;
+  const { raw } = body;
   let json: unknown;
   try {
     json = JSON.parse(raw.toString("utf8"));
@@ -206,25 +200,4 @@ async function readOrder(request: IncomingMessage): Promise<ReadOrder | Failure>
     skus: [...new Set(parsed.data.lines.map(({ sku }) => sku))],
   };
   return { ok: true, key, raw, bodyHash: createHash("sha256").update(raw).digest("hex"), placement };
-}
-
-async function readBody(request: IncomingMessage): Promise<Buffer | Failure> {
-  const tooLarge = fail("payload-too-large", `An order may be ${MAX_BODY_BYTES / 1024} KiB at most.`);
-  if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) return tooLarge;
-  const chunks: Buffer[] = [];
-  let length = 0;
-  const timer = setTimeout(
-    () => request.destroy(new Error("the body did not arrive in time")),
-    BODY_TIMEOUT_MS,
-  );
-  try {
-    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-      length += (chunk as Buffer).length;
-      if (length > MAX_BODY_BYTES) return tooLarge;
-      chunks.push(chunk as Buffer);
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-  return Buffer.concat(chunks);
 }

@@ -9,6 +9,8 @@ import { destinationOf } from "./domain.ts";
 import { centerMissing, mayEnter } from "./entry.ts";
 
 const MAX_UPGRADED = 2_048;
+/** Of one cell, so that a cell that holds its sockets leaves some for the others. */
+const MAX_UPGRADED_OF_CELL = 512;
 const IDLE_MS = 120_000;
 
 export type UpgradeRelay = (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>;
@@ -19,11 +21,25 @@ export type UpgradeRelay = (request: IncomingMessage, socket: Duplex, head: Buff
  */
 export function createUpgradeRelay(deps: GatewayDeps): UpgradeRelay {
   let open = 0;
+  const openOf = new Map<string, number>();
+
+  /** Counts a socket until it closes, also while the cell has not answered yet. */
+  function take(center: string, socket: Duplex): boolean {
+    const here = openOf.get(center) ?? 0;
+    if (open >= MAX_UPGRADED || here >= MAX_UPGRADED_OF_CELL) return false;
+    open++;
+    openOf.set(center, here + 1);
+    socket.once("close", () => {
+      open--;
+      const left = (openOf.get(center) ?? 1) - 1;
+      if (left > 0) openOf.set(center, left);
+      else openOf.delete(center);
+    });
+    return true;
+  }
 
   return async (request, socket, head) => {
     socket.on("error", () => socket.destroy());
-    if (open >= MAX_UPGRADED)
-      return refuse(socket, fail("unavailable", "Too many live connections; try again.", undefined, 5));
     const url = new URL(request.url ?? "/", "http://gateway");
     const destination = destinationOf("GET", url.pathname, isSliceName);
     if (destination.kind !== "cell")
@@ -38,6 +54,10 @@ export function createUpgradeRelay(deps: GatewayDeps): UpgradeRelay {
     const found = deps.fleet.cell(destination.center);
     const address = found?.entry.services[destination.slice];
     if (!found || !address) return refuse(socket, centerMissing(deps.fleet, destination.center));
+    const token = await deps.signer.token(destination.center);
+    if (socket.destroyed) return;
+    if (!take(destination.center, socket))
+      return refuse(socket, fail("overloaded", "Too many live connections; try again.", undefined, 5));
 
     const outbound = httpRequest({
       host: address.ip ?? address.host,
@@ -45,15 +65,14 @@ export function createUpgradeRelay(deps: GatewayDeps): UpgradeRelay {
       path: destination.path + url.search,
       headers: {
         ...cellHeaders(request, allowed.user),
-        authorization: `Bearer ${await deps.signer.token(destination.center)}`,
+        authorization: `Bearer ${token}`,
         connection: "Upgrade",
         upgrade: "websocket",
       },
       timeout: FORWARD_TIMEOUT_MS,
     });
     outbound.on("upgrade", (answer, inner, innerHead) => {
-      open++;
-      join(socket, inner, () => open--);
+      join(socket, inner);
       socket.write(headOf(answer));
       if (innerHead.length > 0) socket.write(innerHead);
       if (head.length > 0) inner.write(head);
@@ -62,6 +81,7 @@ export function createUpgradeRelay(deps: GatewayDeps): UpgradeRelay {
       socket.write(headOf(answer));
       answer.pipe(socket);
     });
+    socket.once("close", () => outbound.destroy());
     outbound.on("timeout", () => outbound.destroy(new Error("no answer in time")));
     outbound.on("error", () =>
       refuse(socket, fail("cell-unavailable", `The center ${destination.center} cannot be reached now.`)),
@@ -70,14 +90,11 @@ export function createUpgradeRelay(deps: GatewayDeps): UpgradeRelay {
   };
 }
 
-function join(client: Duplex, cell: Socket, done: () => void): void {
+function join(client: Duplex, cell: Socket): void {
   cell.setTimeout(IDLE_MS, () => cell.destroy());
   cell.on("error", () => client.destroy());
   client.on("close", () => cell.destroy());
-  cell.once("close", () => {
-    client.destroy();
-    done();
-  });
+  cell.once("close", () => client.destroy());
   client.pipe(cell).pipe(client);
 }
 
