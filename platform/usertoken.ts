@@ -28,6 +28,10 @@ export interface UserVerifier {
 
 export interface UserVerifierOptions {
   readonly jwksUrl: string;
+  /** The `aud` that a token must have; not looked at when absent. */
+  readonly audience?: string | undefined;
+  /** The `iss` that a token must have; not looked at when absent. */
+  readonly issuer?: string | undefined;
   /** How often keys are fetched anew. */
   readonly refreshMs?: number;
   /** An unknown key id makes one early fetch, but not more often than this. */
@@ -46,7 +50,7 @@ const claimsSchema = z.object({
  * long as the provider is away, so that an outage there stops new keys, not orders.
  */
 export function createUserVerifier(options: UserVerifierOptions): UserVerifier {
-  const { jwksUrl, refreshMs = 60_000, cooldownMs = 5_000, now = Date.now } = options;
+  const { jwksUrl, audience, issuer, refreshMs = 60_000, cooldownMs = 5_000, now = Date.now } = options;
   let keys: ReturnType<typeof createLocalJWKSet> | undefined;
   let fetchedAtMs = Number.NEGATIVE_INFINITY;
   let triedAtMs = Number.NEGATIVE_INFINITY;
@@ -72,7 +76,13 @@ export function createUserVerifier(options: UserVerifierOptions): UserVerifier {
   async function payloadOf(token: string): Promise<JWTPayload> {
     await refresh(refreshMs);
     if (!keys) throw new KeysAway();
-    const rules = { algorithms: ["ES256", "RS256"], clockTolerance: 5, requiredClaims: ["exp", "sub"] };
+    const rules = {
+      algorithms: ["ES256", "RS256"],
+      clockTolerance: 5,
+      requiredClaims: ["exp", "sub"],
+      ...(audience === undefined ? {} : { audience }),
+      ...(issuer === undefined ? {} : { issuer }),
+    };
     try {
       return (await jwtVerify(token, keys, rules)).payload;
     } catch (error) {
@@ -99,6 +109,11 @@ export function createUserVerifier(options: UserVerifierOptions): UserVerifier {
           );
         if (error instanceof errors.JWTExpired)
           return fail("unauthenticated", "The token has expired; get a new one.");
+        if (error instanceof errors.JWTClaimValidationFailed)
+          return fail(
+            "unauthenticated",
+            `The token's ${error.claim} is not what this region asks for; get one that is meant for it.`,
+          );
         if (error instanceof errors.JOSEError)
           return fail("unauthenticated", "The token was not signed by this region.");
         throw error;
@@ -114,16 +129,24 @@ export interface UserTokenIssuer {
 }
 
 /** Signs users' tokens with a private ES256 key; for tests and the stand-in of an identity provider. */
-export async function createUserTokenIssuer(jwk: JWK): Promise<UserTokenIssuer> {
+export async function createUserTokenIssuer(
+  jwk: JWK,
+  names: { readonly issuer?: string; readonly audience?: string } = {},
+): Promise<UserTokenIssuer> {
   const key = await importJWK(jwk, "ES256");
   const header = { alg: "ES256", ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) };
   return {
     issue: ({ sub, roles, centers }, ttlSeconds) =>
-      new SignJWT({ roles, centers })
+      new SignJWT({
+        roles,
+        centers,
+        ...(names.issuer === undefined ? {} : { iss: names.issuer }),
+        ...(names.audience === undefined ? {} : { aud: names.audience }),
+      })
         .setProtectedHeader(header)
         .setSubject(sub)
         .setIssuedAt()
-        .setExpirationTime(`${ttlSeconds}s`)
+        .setExpirationTime(Math.floor(Date.now() / 1000) + ttlSeconds)
         .sign(key),
   };
 }

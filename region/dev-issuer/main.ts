@@ -13,6 +13,8 @@ const envSchema = z.object({
   PORT: intSetting(0, 65_535).default(8091),
   BIND_HOST: z.string().default("0.0.0.0"),
   ISSUER_KEY_FILE: z.string().optional(),
+  ISSUER: z.string().min(1).default("dev-issuer"),
+  AUDIENCE: z.string().min(1).default("fulfillment-cells"),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
 
@@ -23,7 +25,7 @@ async function main(): Promise<void> {
   const jwk = env.ISSUER_KEY_FILE
     ? await readKeyFile<PrivateKey>(env.ISSUER_KEY_FILE)
     : (await generateKey()).privateJwk;
-  const issuer = await createUserTokenIssuer(jwk);
+  const issuer = await createUserTokenIssuer(jwk, { issuer: env.ISSUER, audience: env.AUDIENCE });
   const health = createHealth([]);
   const server = await startHttp({
     routes: createRoutes(issuer, publicHalf(jwk)),

@@ -2,7 +2,12 @@ import { createServer } from "node:http";
 import { silentLogger } from "../../../platform/log.ts";
 import { createMetrics, type Metrics } from "../../../platform/metrics.ts";
 import { createSigner, generateKey } from "../../../platform/trust.ts";
-import { createUserTokenIssuer, createUserVerifier, type User } from "../../../platform/usertoken.ts";
+import {
+  createUserTokenIssuer,
+  createUserVerifier,
+  type User,
+  type UserVerifier,
+} from "../../../platform/usertoken.ts";
 import { watchForClosing } from "../closing.ts";
 import { createFleet, type Fleet } from "../fleet.ts";
 import { createGatewayMetrics } from "../metrics.ts";
@@ -29,6 +34,8 @@ export interface Harness {
 export async function startHarness(options: {
   cells: readonly string[];
   maxInFlightPerCell?: number;
+  /** Who believes users; without it the harness's own issuer is believed. */
+  users?: UserVerifier;
 }): Promise<Harness> {
   const [gatewayKey, userKey] = await Promise.all([generateKey(), generateKey()]);
   const issuer = await createUserTokenIssuer(userKey.privateJwk);
@@ -53,7 +60,7 @@ export async function startHarness(options: {
     metrics,
     log,
     signer,
-    users: createUserVerifier({ jwksUrl: `http://127.0.0.1:${jwksPort}/` }),
+    users: options.users ?? createUserVerifier({ jwksUrl: `http://127.0.0.1:${jwksPort}/` }),
     pins: createMemoryPins(),
     operations: async () => undefined,
     now: Date.now,
