@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { systemClock } from "../platform/clock.ts";
-import { internalEventsRoute, startConsumer } from "../platform/consumer.ts";
+import { buryEvent, internalEventsRoute, startConsumer } from "../platform/consumer.ts";
 import type { DomainEvent } from "../platform/events.ts";
 import { createServiceClient, type ServiceClient } from "../platform/fetch.ts";
 import { createHealth, createRoster, type HealthCheck, type Roster } from "../platform/health.ts";
@@ -14,6 +14,7 @@ import { createLogger, type Logger } from "../platform/log.ts";
 import { createMetrics, type Metrics } from "../platform/metrics.ts";
 import { createRelay, OUTBOX_MARK, type Relay } from "../platform/outbox.ts";
 import type { Redis } from "../platform/redis.ts";
+import { sweepSagas } from "../platform/saga.ts";
 import type { BuiltSlice, CellEnv, SliceContext, SliceDefinition } from "../platform/slice.ts";
 import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../platform/slices.ts";
 import { createSql } from "../platform/sql.ts";
@@ -165,6 +166,7 @@ export async function createContext(
       SLICE_NAMES.map((sibling) => [sibling, client(sibling)]),
     ) as SliceContext["clients"],
     kafkaHealthy: () => kafka.isHealthy(),
+    bury: (event, reason) => buryEvent({ center: env.CELL, slice: name, kafka, log }, event, reason),
     sql: createSql({
       host: env.DATABASE_HOST,
       port: env.DATABASE_PORT,
@@ -229,6 +231,7 @@ function commonWorkers(slice: SliceName, { sql }: SliceContext, relay: Relay): W
       async run() {
         await sweepInbox(sql, slice, SWEEP_ROWS);
         await idempotency.sweep(SWEEP_ROWS);
+        await sweepSagas(sql, slice, SWEEP_ROWS);
       },
     },
   ];

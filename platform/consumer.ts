@@ -1,4 +1,12 @@
-import { type DomainEvent, deadLetterTopicOf, envelopeSchema, fromWire, groupOf, topicOf } from "./events.ts";
+import {
+  type DomainEvent,
+  deadLetterTopicOf,
+  envelopeSchema,
+  fromWire,
+  groupOf,
+  topicOf,
+  toWire,
+} from "./events.ts";
 import { defineRoute, noContent, type Route } from "./http.ts";
 import { deliver, type Subscription } from "./inbox.ts";
 import type { KafkaBus, KafkaMessage } from "./kafka.ts";
@@ -116,12 +124,18 @@ function isAway(error: unknown): boolean {
   return isDatabaseAway(error);
 }
 
-async function bury(
-  options: ConsumerOptions,
-  topic: string,
-  message: KafkaMessage,
-  reason: string,
-): Promise<void> {
+/**
+ * Puts an event with the dead letters that this slice took and could not use in the end. Whoever calls this takes its inbox row away,
+ * or a replay would pass it over. Throws while Kafka takes nothing.
+ */
+export function buryEvent(options: Graveyard, event: DomainEvent, reason: string): Promise<void> {
+  const from = event.source.slice(event.source.indexOf("/") + 1);
+  return bury(options, `cells.${options.center}.${from}`, toWire(event), reason);
+}
+
+type Graveyard = Pick<ConsumerOptions, "center" | "slice" | "kafka" | "log">;
+
+async function bury(options: Graveyard, topic: string, message: KafkaMessage, reason: string): Promise<void> {
   const { center, slice, kafka, log } = options;
   log.error(
     { topic, key: message.key, reason },

@@ -1,6 +1,6 @@
 import { errorText, type Logger } from "./log.ts";
-import { type Failure, isFailure } from "./problem.ts";
-import type { Sql, Tx } from "./sql.ts";
+import { type Failure, fail, isFailure } from "./problem.ts";
+import { Fenced, type Sql, type Tx } from "./sql.ts";
 import { currentTraceId, withSpan } from "./tracing.ts";
 
 /** The other side may or may not have acted: the step is run again later, with the same keys. */
@@ -38,7 +38,9 @@ export type SagaOutcome<S> =
   | { readonly status: "done"; readonly state: S }
   | { readonly status: "undone"; readonly state: S; readonly failure: Failure }
   /** Still under way, here or elsewhere; the resume worker goes on with it. */
-  | { readonly status: "pending" };
+  | { readonly status: "pending" }
+  /** There is none under this id, or it ended so long ago that it was swept: what it did is all that tells of it. */
+  | { readonly status: "forgotten" };
 
 export interface SagaRunner<S> {
   /** Writes the saga in the caller's transaction; nothing runs until `run` or the worker takes it. */
@@ -57,6 +59,8 @@ export interface SagaOptions<S> {
   readonly steps: readonly SagaStep<S>[];
   readonly holder: string;
   readonly log: Logger;
+  /** How often one step on the way forward is put off before the saga turns back; default 40, a matter of ten minutes. */
+  readonly maxAttempts?: number;
   /** Runs in the transaction that ends the saga well. */
   finish?(tx: Tx, id: string, state: S): Promise<void>;
   /** Runs in the transaction that ends the compensation. */
@@ -78,22 +82,36 @@ interface SagaRow<S> {
 const LEASE_SECONDS = 20;
 const RETRY_BASE_MS = 200;
 const RETRY_MAX_MS = 15_000;
+const MAX_ATTEMPTS = 40;
+/** A little longer than answers under an Idempotency-Key are kept. */
+const RETENTION_DAYS = 31;
 
 /** Makes the runner of one kind of saga over `<schema>.saga`. */
 export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
-  const { sql, schema, name, steps, holder, log } = options;
+  const { sql, schema, name, steps, holder, log, maxAttempts = MAX_ATTEMPTS } = options;
   const table = `${schema}.saga`;
   const columns = "id, state, position, direction, attempts, failure";
 
-  /** With `tx`, a transaction that checks the epoch: a copy that is fenced off takes no saga away from the copy in force. */
-  async function claim(id: string, tx: Tx = sql): Promise<SagaRow<S> | undefined> {
-    const rows = await tx.query<SagaRow<S>>(
-      `UPDATE ${table} SET owner = $2, lease_until = now() + INTERVAL '${LEASE_SECONDS} seconds'
-       WHERE id = $1 AND direction IN ('forward', 'backward') AND (owner = $2 OR lease_until < now())
-       RETURNING ${columns}`,
+  /** Goes on with what this process owns. */
+  async function renew(id: string): Promise<SagaRow<S> | undefined> {
+    const rows = await sql.query<SagaRow<S>>(
+      `UPDATE ${table} SET lease_until = now() + INTERVAL '${LEASE_SECONDS} seconds'
+       WHERE id = $1 AND direction IN ('forward', 'backward') AND owner = $2 RETURNING ${columns}`,
       [id, holder],
     );
     return rows[0];
+  }
+
+  /** Takes what nobody owns any more; a transaction, because a copy that is fenced off takes no saga away from the copy in force. */
+  function claim(id: string): Promise<SagaRow<S> | undefined> {
+    return sql.transaction(async (tx) => {
+      const rows = await tx.query<SagaRow<S>>(
+        `UPDATE ${table} SET owner = $2, lease_until = now() + INTERVAL '${LEASE_SECONDS} seconds'
+         WHERE id = $1 AND direction IN ('forward', 'backward') AND lease_until < now() RETURNING ${columns}`,
+        [id, holder],
+      );
+      return rows[0];
+    });
   }
 
   /** Stores a move; throws when another process has taken the saga meanwhile. */
@@ -129,10 +147,12 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
   async function postpone(row: SagaRow<S>, reason: string): Promise<SagaOutcome<S>> {
     const delayMs = Math.min(RETRY_MAX_MS, RETRY_BASE_MS * 2 ** Math.min(row.attempts, 10));
     log.warn({ saga: name, sagaId: row.id, reason, attempts: row.attempts + 1 }, "a saga step is put off");
-    await sql.query(
-      `UPDATE ${table} SET attempts = attempts + 1, owner = '', lease_until = now() + $3::INT8 * INTERVAL '1 millisecond',
-         updated_at = now() WHERE id = $1 AND owner = $2`,
-      [row.id, holder, delayMs],
+    await sql.transaction((tx) =>
+      tx.query(
+        `UPDATE ${table} SET attempts = attempts + 1, owner = '', lease_until = now() + $3::INT8 * INTERVAL '1 millisecond',
+           updated_at = now() WHERE id = $1 AND owner = $2`,
+        [row.id, holder, delayMs],
+      ),
     );
     return { status: "pending" };
   }
@@ -177,22 +197,35 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
     return move(row, { state: result, position: row.position - 1 });
   }
 
+  async function next(row: SagaRow<S>): Promise<SagaRow<S> | Later> {
+    if (row.direction === "backward") return backward(row);
+    const result = await forward(row).catch((error: unknown) => thrown(row, error));
+    if (!isLater(result) || row.attempts + 1 < maxAttempts) return result;
+    log.error({ saga: name, sagaId: row.id, reason: result.reason }, "a saga step was put off too often");
+    const failure = fail("unavailable", "It did not work for too long and was given up; try it anew.");
+    return move(row, { direction: "backward", failure, position: Math.min(row.position, steps.length - 1) });
+  }
+
+  /** Ends of ownership go on to `advance`; anything else is tried again. */
+  function thrown(row: SagaRow<S>, error: unknown): Later {
+    if (isLost(error)) throw error;
+    const text = errorText(error);
+    log.error({ saga: name, sagaId: row.id, error: text, trace: currentTraceId() }, "a saga step threw");
+    return later(text);
+  }
+
   async function advance(start: SagaRow<S>): Promise<SagaOutcome<S>> {
     let row = start;
-    while (row.direction === "forward" || row.direction === "backward") {
-      let next: SagaRow<S> | Later;
-      try {
-        next = await (row.direction === "forward" ? forward(row) : backward(row));
-      } catch (error) {
-        if (error instanceof SagaLost) return { status: "pending" };
-        log.error(
-          { saga: name, sagaId: row.id, error: errorText(error), trace: currentTraceId() },
-          "a saga step threw",
-        );
-        next = later(errorText(error));
+    try {
+      while (row.direction === "forward" || row.direction === "backward") {
+        const current = row;
+        const result = await next(current).catch((error: unknown) => thrown(current, error));
+        if (isLater(result)) return await postpone(row, result.reason);
+        row = result;
       }
-      if (isLater(next)) return postpone(row, next.reason);
-      row = next;
+    } catch (error) {
+      if (isLost(error)) return { status: "pending" };
+      throw error;
     }
     return outcomeOf(row);
   }
@@ -212,9 +245,18 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
       );
     },
     async run(id) {
-      const row = await claim(id);
-      if (row) return advance(row);
-      return (await find(id)) ?? { status: "pending" };
+      const own = await renew(id);
+      if (own) return advance(own);
+      const rows = await sql.query<SagaRow<S> & { due: boolean }>(
+        `SELECT ${columns}, lease_until < now() AS due FROM ${table} WHERE id = $1`,
+        [id],
+      );
+      const [seen] = rows;
+      if (!seen) return { status: "forgotten" };
+      const outcome = outcomeOf<S>(seen);
+      if (outcome.status !== "pending" || !seen.due) return outcome;
+      const claimed = await claim(id).catch(unlessLost);
+      return claimed ? advance(claimed) : outcome;
     },
     async resume(limit) {
       const due = await sql.query<{ id: string }>(
@@ -223,7 +265,7 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
         [name, limit],
       );
       for (const { id } of due) {
-        const row = await sql.transaction((tx) => claim(id, tx));
+        const row = await claim(id);
         if (row) await advance(row);
       }
       return due.length;
@@ -231,11 +273,31 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
   };
 }
 
+/** Forgets sagas that ended long ago; at most `limit`. Answers how many. What ended has its time of ending in the lease. */
+export async function sweepSagas(sql: Tx, schema: string, limit: number): Promise<number> {
+  const rows = await sql.query(
+    `DELETE FROM ${schema}.saga WHERE id IN (SELECT id FROM ${schema}.saga
+       WHERE direction IN ('done', 'undone') AND lease_until < now() - INTERVAL '${RETENTION_DAYS} days'
+       ORDER BY lease_until LIMIT $1) RETURNING id`,
+    [limit],
+  );
+  return rows.length;
+}
+
 /** Another process owns the saga now; this one must do nothing more for it. */
 class SagaLost extends Error {
   constructor(id: string) {
     super(`saga ${id} is owned by another process`);
   }
+}
+
+/** The saga is another's now, or this copy of the cell may write no more. Neither says anything about the step. */
+function isLost(error: unknown): boolean {
+  return error instanceof SagaLost || error instanceof Fenced;
+}
+
+function unlessLost(error: unknown): undefined {
+  if (!isLost(error)) throw error;
 }
 
 function isLater(value: unknown): value is Later {

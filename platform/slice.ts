@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { z } from "zod";
 import type { Clock } from "./clock.ts";
 import { intSetting } from "./config.ts";
+import type { DomainEvent } from "./events.ts";
 import type { ServiceClient } from "./fetch.ts";
 import type { HealthCheck } from "./health.ts";
 import type { Route } from "./http.ts";
@@ -68,6 +69,8 @@ export interface SliceContext {
   /** For clients of services outside of the cell and for signatures. */
   readonly signer: Signer;
   kafkaHealthy(): boolean;
+  /** Puts an event of a sibling with this slice's dead letters (`buryEvent`). */
+  bury(event: DomainEvent, reason: string): Promise<void>;
 }
 
 export interface SliceDefinition {

@@ -22,6 +22,10 @@ const packed = z.looseObject({
 
 const refunded = z.looseObject({ total: moneySchema.optional() });
 
+/** The consumers that park what is too early. */
+export const FLOOR_CONSUMER = "orders-floor";
+export const ROAD_CONSUMER = "orders-road";
+
 /** Which event of another slice moves an order by which event of the machine. */
 const MOVES: Readonly<Record<string, OrderEvent>> = {
   "fulfillment.picking_started.v1": "pick.start",
@@ -69,7 +73,7 @@ export function createSubscriptions(log: Logger): Subscription[] {
         actor: event.source.split("/").at(-1) ?? "unknown",
         ...(short.length > 0 ? { short } : {}),
       },
-      { park: true, log },
+      { park: event, log },
     );
     if (outcome === "unknown-order") return fail("not-found", `there is no order ${orderId}`);
     return outcome === "applied" ? "applied" : "ignored";
@@ -87,8 +91,8 @@ export function createSubscriptions(log: Logger): Subscription[] {
 
   const types = (from: string) => Object.keys(MOVES).filter((type) => type.startsWith(`${from}.`));
   return [
-    { consumer: "orders-floor", from: "fulfillment", types: types("fulfillment"), handle: moveOrder },
-    { consumer: "orders-road", from: "dispatch", types: types("dispatch"), handle: moveOrder },
+    { consumer: FLOOR_CONSUMER, from: "fulfillment", types: types("fulfillment"), handle: moveOrder },
+    { consumer: ROAD_CONSUMER, from: "dispatch", types: types("dispatch"), handle: moveOrder },
     { consumer: "orders-money", from: "payments", types: Object.keys(PAYMENT_MOVES), handle: movePayment },
   ];
 }

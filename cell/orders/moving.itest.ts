@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { replayDeadLetters } from "../../platform/consumer.ts";
 import { newUuid } from "../../platform/ids.ts";
+import { createKafka } from "../../platform/kafka.ts";
+import { silentLogger } from "../../platform/log.ts";
 import { eventually } from "../../platform/testing/stores.ts";
 import type { OrderAnswer } from "./contract.ts";
+import { buryOverdue } from "./overdue.ts";
 import { expectOk, fresh, startCenter, type TestCenter, USER } from "./testing/center.ts";
 
 let center: TestCenter;
@@ -261,4 +265,65 @@ test("the summary tells stock and queue, and keeps its ETag while nothing change
   } finally {
     await center.cell.startSlice("inventory");
   }
+});
+
+test("what fits no state for an hour goes to the dead letters whole, and a replay brings it back", async () => {
+  const { id } = await confirmed("overdue-a");
+  const { context } = center.cell.running("orders");
+  const kafka = createKafka({
+    brokers: (center.cell.env.KAFKA_BROKERS ?? "").split(","),
+    clientId: "test",
+    log: silentLogger(),
+  });
+  const bury = () => buryOverdue({ sql: context.sql, limit: 10, bury: context.bury });
+  const parked = () =>
+    center.cell.sql.query("SELECT event_id FROM orders.parked_event WHERE order_id = $1", [id]);
+  try {
+    await center.tell("dispatch", "assigned", id, { courierId: "cou-1" });
+    expect(await bury()).toBe(0);
+    expect(await parked()).toHaveLength(1);
+    await center.cell.sql.query(
+      "UPDATE orders.parked_event SET parked_at = now() - INTERVAL '61 minutes' WHERE order_id = $1",
+      [id],
+    );
+    const away = () => Promise.reject(new Error("kafka is away"));
+    await expect(buryOverdue({ sql: context.sql, limit: 10, bury: away })).rejects.toThrow("away");
+    expect(await parked()).toHaveLength(1);
+    expect(await bury()).toBe(1);
+    expect([await parked(), await bury()]).toEqual([[], 0]);
+
+    // The cause is gone: the floor has caught up.
+    for (const type of FLOOR) await center.tell("fulfillment", type, id, { short: [], nothingPicked: false });
+    await center.tell("fulfillment", "packed", id, { lines: [{ sku: "overdue-a", quantity: 2 }] });
+    const options = { center: center.cell.center, slice: "orders", kafka, timeoutMs: 60_000 } as const;
+    expect(await replayDeadLetters(options)).toBe(1);
+    await eventually(async () =>
+      (await log(id)).some(({ event, outcome }) => event === "offer.accepted" && outcome === "applied"),
+    );
+    expect(await parked()).toEqual([]);
+  } finally {
+    await kafka.close();
+  }
+});
+
+test("an order answers under its key also when its saga is forgotten", async () => {
+  const forget = (id: string) =>
+    Promise.all([
+      center.cell.sql.query("DELETE FROM orders.saga WHERE id = $1", [id]),
+      center.cell.sql.query("DELETE FROM orders.idempotency"),
+    ]);
+  await center.fill({ "forgotten-a": 2 });
+  const lines = [{ sku: "forgotten-a", quantity: 2 }];
+  const [good, bad] = [fresh("key"), fresh("key")];
+  const placed = expectOk(await center.place(lines, { key: good }));
+  const refused = await center.place(lines, { key: bad });
+  expect(refused).toMatchObject({ ok: false, code: "out-of-stock" });
+  await forget(placed.id);
+  expect(expectOk(await center.place(lines, { key: good }))).toEqual(placed);
+  const [row] = await center.cell.sql.query<{ id: string }>(
+    "SELECT id FROM orders.orders WHERE idempotency_key = $1",
+    [bad],
+  );
+  await forget(row?.id ?? "");
+  expect(await center.place(lines, { key: bad })).toMatchObject({ ok: false, code: "conflict" });
 });

@@ -75,6 +75,8 @@ const PLACE_POLL_MS = 150;
 const ON_THE_ROAD: ReadonlySet<OrderState> = new Set(["out_for_delivery", "arrived"]);
 /** What this cell says when it took nothing for a key. */
 const REFUSALS: ReadonlySet<ProblemCode> = new Set(["price-changed", "not-accepting", "key-closed"]);
+/** How an order ends that was never placed. */
+const NOT_PLACED: ReadonlySet<OrderState> = new Set(["rejected", "payment_failed"]);
 const UNKNOWN_ORDER = fail("not-found", "There is no such order.");
 
 /** The use cases of orders. */
@@ -185,7 +187,12 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
         return isRefusal ? refuse(failure, key) : failure;
       }
       const order = await findOrder(sql, made.id);
-      return order ? { ok: true, order: toAnswer(order, center) } : UNKNOWN_ORDER;
+      if (!order) return UNKNOWN_ORDER;
+      if (outcome.status === "forgotten" && NOT_PLACED.has(order.state))
+        return fail("conflict", "This key's order was refused long ago; use a new key.", {
+          orderId: made.id,
+        });
+      return { ok: true, order: toAnswer(order, center) };
     },
     async get(id, viewer) {
       const order = await visible(id, viewer);

@@ -7,11 +7,11 @@ import { createContacts } from "./contacts.ts";
 import { runEffects } from "./effects.ts";
 import { createSubscriptions } from "./events.ts";
 import { sweepClosedKeys } from "./keys.ts";
+import { buryOverdue } from "./overdue.ts";
 import { createPlacing } from "./placing.ts";
 import { createRoutes } from "./routes.ts";
 import { createOrdersService } from "./service.ts";
 import { createSummary } from "./summary.ts";
-import { dropOverdue } from "./transitions.ts";
 
 /** What a test may hang into the slice. */
 export interface OrdersHooks {
@@ -84,9 +84,7 @@ function build(context: SliceContext, hooks: OrdersHooks): BuiltSlice {
       name: "parked",
       intervalMs: 60_000,
       async run() {
-        const dropped = await sql.transaction((tx) => dropOverdue(tx, OVERDUE_PER_ROUND));
-        for (const event of dropped)
-          log.error({ ...event }, "an event waited an hour for its order and was dropped");
+        await buryOverdue({ sql, limit: OVERDUE_PER_ROUND, bury: context.bury });
       },
     },
   ];

@@ -1,3 +1,4 @@
+import type { DomainEvent } from "../../platform/events.ts";
 import type { Logger } from "../../platform/log.ts";
 import { appendEvent } from "../../platform/outbox.ts";
 import type { Tx } from "../../platform/sql.ts";
@@ -36,13 +37,13 @@ const ANNOUNCED: Readonly<Partial<Record<OrderState, string>>> = {
 };
 
 /**
- * Moves one order: state, log, effects and outbox in the caller's transaction. What is too early is parked and
- * tried again after each move of this order.
+ * Moves one order: state, log, effects and outbox in the caller's transaction. What is too early is parked, with the event that `park`
+ * is, and tried again after each move of this order.
  */
 export async function transition(
   tx: Tx,
   request: Transition,
-  options: { park: boolean; log: Logger },
+  options: { park: DomainEvent | false; log: Logger },
 ): Promise<{ outcome: TransitionOutcome; order?: Order }> {
   const order = await lockOrder(tx, request.orderId);
   if (!order) return { outcome: "unknown-order" };
@@ -57,7 +58,7 @@ export async function transition(
       outcome: decision.outcome,
       actor: request.actor,
     });
-    if (decision.outcome === "too-early" && options.park) await park(tx, request);
+    if (decision.outcome === "too-early" && options.park) await park(tx, request, options.park);
     return { outcome: decision.outcome, order };
   }
   let moved = await apply(tx, order, request, decision.to);
@@ -88,7 +89,7 @@ async function apply(tx: Tx, order: Order, request: Transition, to: OrderState):
   return { ...order, state: to, version, shortLines: request.short ?? order.shortLines };
 }
 
-async function park(tx: Tx, request: Transition): Promise<void> {
+async function park(tx: Tx, request: Transition, message: DomainEvent): Promise<void> {
   await tx.query(
     `INSERT INTO orders.parked_event (event_id, order_id, event, actor, details) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (event_id) DO NOTHING`,
@@ -97,16 +98,22 @@ async function park(tx: Tx, request: Transition): Promise<void> {
       request.orderId,
       request.event,
       request.actor,
-      JSON.stringify({ short: request.short }),
+      JSON.stringify({ short: request.short, message } satisfies ParkedDetails),
     ],
   );
+}
+
+/** `message` is the event as it came, for the dead letters. */
+export interface ParkedDetails {
+  readonly short?: readonly ShortLine[] | undefined;
+  readonly message: DomainEvent;
 }
 
 interface ParkedRow {
   event_id: string;
   event: OrderEvent;
   actor: string;
-  details: { short?: ShortLine[] };
+  details: ParkedDetails;
 }
 
 /** Applies the oldest parked event that fits now; drops those that have become stale. Undefined when none fits. */
@@ -130,17 +137,4 @@ async function unpark(tx: Tx, order: Order): Promise<Order | undefined> {
     return apply(tx, order, request, decision.to);
   }
   return undefined;
-}
-
-/** Parked events that never fitted; told and dropped after an hour, at most `limit`. */
-export async function dropOverdue(
-  tx: Tx,
-  limit: number,
-): Promise<{ eventId: string; orderId: string; event: string }[]> {
-  return tx.query(
-    `DELETE FROM orders.parked_event WHERE event_id IN (SELECT event_id FROM orders.parked_event
-       WHERE parked_at < now() - INTERVAL '1 hour' ORDER BY parked_at LIMIT $1)
-     RETURNING event_id AS "eventId", order_id AS "orderId", event`,
-    [limit],
-  );
 }
