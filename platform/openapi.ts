@@ -18,27 +18,49 @@ const PROBLEM = {
   content: { "application/problem+json": { schema: problemSchema } },
 };
 
-/** The OpenAPI 3.1 document of a slice, made of nothing but its routes. */
-export function openApiOf(title: string, version: string, routes: readonly Route[]): unknown {
+export interface OpenApiOptions {
+  readonly description?: string;
+  /** Groups the operations. */
+  tagOf?(route: Route): string;
+}
+
+const USER = "user";
+
+/** The OpenAPI 3.1 document of a slice or of the gateway, made of nothing but its routes. */
+export function openApiOf(
+  title: string,
+  version: string,
+  routes: readonly Route[],
+  { description, tagOf }: OpenApiOptions = {},
+): unknown {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
     const path = route.path.replace(/:(\w+)/g, "{$1}");
     paths[path] ??= {};
-    paths[path][route.method.toLowerCase()] = operationOf(route);
+    paths[path][route.method.toLowerCase()] = {
+      ...operationOf(route),
+      ...(tagOf ? { tags: [tagOf(route)] } : {}),
+    };
   }
   const document: ZodOpenApiObject = {
     openapi: "3.1.0",
-    info: { title, version },
+    info: { title, version, ...(description === undefined ? {} : { description }) },
     paths: paths as ZodOpenApiPathsObject,
+    components: {
+      securitySchemes: { [USER]: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
+    },
   };
   return createDocument(document);
 }
 
-function operationOf(route: Route): unknown {
+function operationOf(route: Route): Record<string, unknown> {
   const names = [...route.path.matchAll(/:(\w+)/g)].map((match) => match[1] ?? "");
   const keyed = (route.idempotency ?? (route.method === "POST" ? "required" : "none")) === "required";
   return {
     summary: route.summary,
+    ...(typeof route.access === "object"
+      ? { security: [{ [USER]: [] }], description: `For: ${route.access.roles.join(", ")}.` }
+      : {}),
     requestParams: {
       ...(names.length > 0
         ? { path: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))) }

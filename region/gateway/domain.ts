@@ -148,3 +148,12 @@ export function destinationOf(
   if (!known || parsed?.prefix !== known[1]) return { kind: "unknown" };
   return { kind: "cell", center: parsed.center, slice: known[0], path };
 }
+
+/** The way back: where at the gateway a slice's route is found, with the same `:parameters`. */
+export function slicePathOf(slice: SliceName, method: string, path: string): string {
+  const [, , collection = "", id] = path.split("/");
+  const known = Object.hasOwn(SLICE_OF_COLLECTION, collection) ? SLICE_OF_COLLECTION[collection] : undefined;
+  const isPlacing = slice === "orders" && method === "POST" && path === "/v1/orders";
+  if (isPlacing || (known?.[0] === slice && id?.startsWith(":"))) return path;
+  return path.replace(/^\/v1/, `/v1/centers/:center/${slice}`);
+}

@@ -1,0 +1,41 @@
+import { z } from "zod";
+import { defineRoute, type Route } from "../../platform/http.ts";
+import { SLICE_NAMES } from "../../platform/slices.ts";
+
+export const livenessAnswer = z.object({ ok: z.boolean(), checks: z.record(z.string(), z.string()) });
+
+export const readinessAnswer = livenessAnswer.extend({
+  routingTable: z.object({
+    version: z.int().nullable(),
+    /** Where the table in use was last confirmed. */
+    from: z.enum(["disk", "api-server", "file"]).nullable(),
+    sourceHeardSecondsAgo: z.int().nullable(),
+  }),
+});
+
+/** The server answers these in front of all routing; here they are described. */
+const described = (path: string, summary: string, responses: Route["responses"]): Route =>
+  defineRoute({
+    method: "GET",
+    path,
+    summary,
+    access: "public",
+    responses,
+    handler: () => Promise.reject(new Error(`${path} is answered by operations.ts`)),
+  });
+
+/** What the gateway answers itself. */
+export const OWN_ROUTES: readonly Route[] = [
+  described("/livez", "Whether the process runs.", { 200: livenessAnswer, 503: livenessAnswer }),
+  described("/readyz", "Whether it can route, and by which table.", {
+    200: readinessAnswer,
+    503: readinessAnswer,
+  }),
+  described("/metrics", "Metrics in the text format of Prometheus.", { 200: undefined }),
+  described("/openapi.json", "This document.", { 200: z.record(z.string(), z.unknown()) }),
+  ...SLICE_NAMES.map((slice) =>
+    described(`/v1/centers/:center/${slice}/openapi.json`, `The document of ${slice} as its cell runs it.`, {
+      200: z.record(z.string(), z.unknown()),
+    }),
+  ),
+];
