@@ -215,7 +215,11 @@ function relayOf(slice: SliceName, context: SliceContext, kafka: KafkaBus, consu
 }
 
 function commonWorkers(slice: SliceName, { sql }: SliceContext, relay: Relay): Worker[] {
-  const idempotency = sqlIdempotency(sql, slice);
+  const sweeps = [
+    (limit: number) => sweepInbox(sql, slice, limit),
+    (limit: number) => sqlIdempotency(sql, slice).sweep(limit),
+    (limit: number) => sweepSagas(sql, slice, limit),
+  ];
   return [
     {
       name: "relay",
@@ -228,10 +232,9 @@ function commonWorkers(slice: SliceName, { sql }: SliceContext, relay: Relay): W
     {
       name: "sweep",
       intervalMs: SWEEP_INTERVAL_MS,
-      async run() {
-        await sweepInbox(sql, slice, SWEEP_ROWS);
-        await idempotency.sweep(SWEEP_ROWS);
-        await sweepSagas(sql, slice, SWEEP_ROWS);
+      async run(signal) {
+        // Each until nothing is left: what grows faster than one bite a minute must not grow for ever.
+        for (const sweep of sweeps) while ((await sweep(SWEEP_ROWS)) === SWEEP_ROWS && !signal.aborted);
       },
     },
   ];

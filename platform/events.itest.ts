@@ -248,3 +248,28 @@ test("cut off from Kafka the siblings are told directly; back again it is Kafka;
   await tell(name, [version + 1]);
   await hears(name, range(1, version + 1));
 });
+
+test("what nobody needs any more is swept all at once, bite by bite, and not at one bite a minute", async () => {
+  await cell.stopSlice("orders");
+  const rows = "generate_series(1, 2500) AS n";
+  await cell.sql.query(
+    `INSERT INTO orders.inbox (consumer, event_id, seen_at) SELECT 'old', n::TEXT, now() - INTERVAL '20 days' FROM ${rows}`,
+  );
+  await cell.sql.query(
+    `INSERT INTO orders.idempotency (scope, key, body_hash, state, owner, lease_until, created_at)
+     SELECT 'old', n::TEXT, '', 'done', '', now(), now() - INTERVAL '40 days' FROM ${rows}`,
+  );
+  await cell.sql.query(
+    `INSERT INTO orders.saga (id, name, state, position, direction, owner, lease_until)
+     SELECT n::TEXT, 'old', '{}', 0, 'done', '', now() - INTERVAL '40 days' FROM ${rows}`,
+  );
+  await cell.startSlice("orders");
+  const left = () =>
+    Promise.all(
+      ["inbox", "idempotency", "saga"].map(
+        async (table) => (await cell.sql.query(`SELECT 1 FROM orders.${table} LIMIT 1`)).length,
+      ),
+    );
+  // Well below the minute between two rounds.
+  await eventually(async () => (await left()).every((count) => count === 0), 30_000);
+});
