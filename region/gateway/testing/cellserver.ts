@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { SLICE_NAMES } from "../../../platform/slices.ts";
 import { createVerifier, generateKey, type PrivateKey, publicHalf } from "../../../platform/trust.ts";
 import type { TableCell } from "../domain.ts";
@@ -12,6 +13,8 @@ export interface CellServer {
   readonly port: number;
   /** Answers what is not a probe; may be changed at any time. */
   answer: CellHandler;
+  /** Takes WebSockets and the like; refused with 404 unless set. */
+  upgrade: (request: IncomingMessage, socket: Duplex) => void;
   /** Requests taken so far, probes aside. */
   readonly taken: readonly string[];
   close(): Promise<void>;
@@ -37,6 +40,13 @@ export async function startCellServer(name: string, gatewayKey: PrivateKey): Pro
       await cell.answer(request, response);
     })();
   });
+  server.on("upgrade", (request, socket) => {
+    taken.push(`UPGRADE ${request.url}`);
+    // A server's sockets stay half open after the other end has gone, and would keep this server from closing.
+    socket.on("end", () => socket.destroy());
+    socket.on("error", () => socket.destroy());
+    cell.upgrade(request, socket);
+  });
   const port = await listen(server);
   const address = { host: "127.0.0.1", ip: "127.0.0.1", port };
   const cell = {
@@ -46,6 +56,8 @@ export async function startCellServer(name: string, gatewayKey: PrivateKey): Pro
     }),
     port,
     answer: ((_request, response) => answerJson(response, 200, { cell: name })) as CellHandler,
+    upgrade: ((_request, socket) =>
+      void socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n")) as CellServer["upgrade"],
     taken,
     close: () => closeNow(server),
   };
