@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 /** The house rules that a reviewer would otherwise have to remember; see ARCHITECTURE.md. */
 const ROOT = import.meta.dirname;
 const MAX_LINES = 400;
-const TOP_FOLDERS = ["operator", "cell", "region", "chaos", "platform", "local", "bench", "charts"];
+const TOP_FOLDERS = ["operator", "cell", "region", "platform", "local", "charts"];
 
 /** Which file may import which package. A package that is not listed may be imported by nobody. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
@@ -22,9 +22,8 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   "prom-client": /^platform\/metrics\.ts$/,
   undici: /^platform\/(fetch|kube\/transport)\.ts$/,
   uuidv7: /^platform\/ids\.ts$/,
-  ws: /^platform\/websocket\.ts$/,
   yaml: /^platform\/yaml\.ts$/,
-  zod: /^(platform|operator\/api|cell|region|chaos|local)\//,
+  zod: /^(platform|operator\/api|cell|region|local)\//,
   "zod-openapi": /^platform\/openapi\.ts$/,
   vitest: /\.(i|e)?test\.ts$|\/testing\/|^vitest\.config\.ts$/,
   "fast-check": /\.(i|e)?test\.ts$|\/testing\//,
@@ -121,10 +120,9 @@ describe("layers", () => {
     expect(say(mixes)).toEqual([]);
   });
 
-  it("nothing of the product imports local, bench or a test helper", () => {
+  it("nothing of the product imports local or a test helper", () => {
     const wrong = production.filter(
-      ({ file, own, target }) =>
-        own && !/^(local|bench|chaos)\//.test(file) && /^(local|bench)\/|\/testing\//.test(target),
+      ({ file, own, target }) => own && !/^local\//.test(file) && /^local\/|\/testing\//.test(target),
     );
     expect(say(wrong)).toEqual([]);
   });

@@ -40,6 +40,6 @@ function find(index: number, name: ComponentName): ProcessRecord {
   if (record !== undefined) return record;
   throw new ClusterError(
     "not-running",
-    `Cluster ${index} has no ${name}: start it with "node local/main.ts up --index ${index}".`,
+    `Cluster ${index} has no ${name}: start it with "npx node local/main.ts up --index ${index}".`,
   );
 }

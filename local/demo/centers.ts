@@ -105,7 +105,7 @@ async function apply({ target, names, images, timeoutMs, note }: ApplyOptions): 
     if (readyAtMs.size === names.length) break;
     if (Date.now() - startedMs > timeoutMs)
       throw new Error(
-        `not every center is Ready after ${timeoutMs / 1000} s; look at: node local/main.ts kubectl get fc -o wide`,
+        `not every center is Ready after ${timeoutMs / 1000} s; look at: npx node local/main.ts kubectl get fc -o wide`,
       );
     await pause(POLL_MS);
   }

@@ -123,8 +123,8 @@ function longestOf(timings: readonly { title: string; tookMs: number; depth: num
 function nextSteps(nodeAddress: string, kubeconfigPath: string): string {
   return `  The cluster stays up. Try:
     export KUBECONFIG=${kubeconfigPath}
-    node local/main.ts kubectl get fc
-    node local/main.ts kubectl -n cell-seoul-mapo logs deploy/cell --tail=20
+    npx node local/main.ts kubectl get fc
+    npx node local/main.ts kubectl -n cell-seoul-mapo logs deploy/cell --tail=20
     curl http://${nodeAddress}:30080/openapi.json
     npm run down                     removes the cluster and everything it left on this machine
 

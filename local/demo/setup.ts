@@ -121,7 +121,9 @@ async function answers(url: string, untilMs: number): Promise<void> {
       .catch(() => false);
     if (ok) return;
     if (Date.now() > untilMs)
-      throw new Error(`${url} does not answer; look at: node local/main.ts kubectl -n ${NAMESPACE} get pods`);
+      throw new Error(
+        `${url} does not answer; look at: npx node local/main.ts kubectl -n ${NAMESPACE} get pods`,
+      );
     await pause(300);
   }
 }

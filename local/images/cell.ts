@@ -9,7 +9,7 @@ import { copyLibraries } from "./libraries.ts";
 import { copyModules } from "./modules.ts";
 
 /** Folders of the product. Local tools, benchmarks and documents stay out. */
-export const SOURCE_FOLDERS = ["operator", "cell", "region", "platform", "chaos", "crds"];
+export const SOURCE_FOLDERS = ["operator", "cell", "region", "platform", "crds"];
 const APP = "app";
 
 /** The image of the product, in two archives: what seldom changes, and the source. */

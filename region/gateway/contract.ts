@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineRoute, type Route } from "../../platform/http.ts";
+import { defineRoute, ROLES, type Route } from "../../platform/http.ts";
 import { SLICE_NAMES } from "../../platform/slices.ts";
 
 export const livenessAnswer = z.object({ ok: z.boolean(), checks: z.record(z.string(), z.string()) });
@@ -14,12 +14,17 @@ export const readinessAnswer = livenessAnswer.extend({
 });
 
 /** The server answers these in front of all routing; here they are described. */
-const described = (path: string, summary: string, responses: Route["responses"]): Route =>
+const described = (
+  path: string,
+  summary: string,
+  responses: Route["responses"],
+  access: Route["access"] = "public",
+): Route =>
   defineRoute({
     method: "GET",
     path,
     summary,
-    access: "public",
+    access,
     responses,
     handler: () => Promise.reject(new Error(`${path} is answered by operations.ts`)),
   });
@@ -34,8 +39,11 @@ export const OWN_ROUTES: readonly Route[] = [
   described("/metrics", "Metrics in the text format of Prometheus.", { 200: undefined }),
   described("/openapi.json", "This document.", { 200: z.record(z.string(), z.unknown()) }),
   ...SLICE_NAMES.map((slice) =>
-    described(`/v1/centers/:center/${slice}/openapi.json`, `The document of ${slice} as its cell runs it.`, {
-      200: z.record(z.string(), z.unknown()),
-    }),
+    described(
+      `/v1/centers/:center/${slice}/openapi.json`,
+      `The document of ${slice} as its cell runs it.`,
+      { 200: z.record(z.string(), z.unknown()) },
+      { roles: ROLES },
+    ),
   ),
 ];
