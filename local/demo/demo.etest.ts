@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -32,6 +32,19 @@ function demo(...args: string[]): Promise<{ code: number; output: string }> {
   });
 }
 
+/** Command lines of processes that have `text` in them; a demo's folder is in those of its stores and services. */
+async function processesNaming(text: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const [words, folder] = await Promise.all([
+      readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),
+      readlink(`/proc/${pid}/cwd`).catch(() => ""),
+    ]);
+    if (words.includes(text) || folder.includes(text)) found.push(words.replaceAll("\0", " "));
+  }
+  return found;
+}
+
 it("delivers every order, loses none while a cell is dead, and finds the books right", async () => {
   const file = join(dir, "out.json");
   const ended = await demo("--index", String(INDEX), "--orders", String(ORDERS), "--json", file);
@@ -49,6 +62,45 @@ it("delivers every order, loses none while a cell is dead, and finds the books r
   expect(facts.captures.count).toBe(ORDERS + facts.drill.orders.delivered);
   expect(facts.drill.rerouted).toBeGreaterThan(0);
   expect(facts.readySeconds).toHaveLength(2);
+});
+
+it("shows the same without Kubernetes, says what is missing, and leaves no process", async () => {
+  const file = join(dir, "processes.json");
+  const ended = await demo("--without-kubernetes", "--orders", "4", "--json", file);
+  expect(ended.code, ended.output).toBe(0);
+  expect(ended.output).toContain("Not shown without Kubernetes: the operator");
+  expect(ended.output).toContain("Nothing is left running.");
+  const facts = JSON.parse(await readFile(file, "utf8"));
+  expect(facts).toMatchObject({
+    cells: 2,
+    orders: { placed: 6, delivered: 4, rejected: 1, cancelled: 1, paymentFailed: 1 },
+    drill: { otherCellErrors: 0, otherCellRetries: 0, acceptedLost: 0 },
+    oversold: 0,
+    duplicateOrders: 0,
+    complaints: [],
+  });
+  expect(await processesNaming("fulfillment-cells-demo-")).toEqual([]);
+});
+
+it("ends at once when it is stopped, and leaves no process", async () => {
+  const child = spawn(process.execPath, [join(ROOT, "local", "demo", "main.ts"), "--without-kubernetes"], {
+    cwd: ROOT,
+  });
+  let output = "";
+  const stores = new Promise<void>((resolve) => {
+    const read = (chunk: Buffer) => {
+      output += chunk.toString("utf8");
+      if (output.includes("Start processor, issuer and two cells")) resolve();
+    };
+    child.stdout.on("data", read);
+    child.stderr.on("data", read);
+  });
+  const code = new Promise<number | null>((resolve) => child.on("close", resolve));
+  await stores;
+  child.kill("SIGINT");
+  expect(await code).toBe(1);
+  expect(output).toContain("Stopped.");
+  expect(await processesNaming("fulfillment-cells-demo-")).toEqual([]);
 });
 
 it("says in one sentence what is wrong with a number of orders", async () => {

@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../cluster/errors.ts";
 import { createProgress } from "../progress.ts";
+import { orStopped, untilStopped } from "../stop.ts";
 import { createApi } from "./api.ts";
 import { applyCenters } from "./centers.ts";
 import { kubernetesKiller, kubernetesWorld } from "./kubernetes.ts";
 import { runScenario } from "./scenario.ts";
 import { prepareKubernetes } from "./setup.ts";
-import { orStopped, untilStopped } from "./stop.ts";
 import { type DemoResult, toJson, toText } from "./summary.ts";
 import { withoutKubernetes } from "./withoutkubernetes.ts";
 

@@ -10,6 +10,7 @@ import { parseYaml } from "../../platform/yaml.ts";
 import type { Progress } from "../progress.ts";
 import { preflight } from "../setup/preflight.ts";
 import { ensureSystemPackages } from "../setup/system.ts";
+import { goOnUnless, orStopped } from "../stop.ts";
 import { startStores } from "../stores/stores.ts";
 import { createApi, pause } from "./api.ts";
 import type { Killer } from "./drill.ts";
@@ -19,7 +20,6 @@ import { freeLoopbackPorts } from "./ports.ts";
 import { type ProcessCell, prepareCell } from "./processcell.ts";
 import { type Running, startProcess, untilHealthy } from "./processes.ts";
 import { runScenario } from "./scenario.ts";
-import { goOnUnless, orStopped } from "./stop.ts";
 import { toJson, toText } from "./summary.ts";
 
 const CENTERS = ["seoul-gangnam", "seoul-mapo"];

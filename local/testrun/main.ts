@@ -1,12 +1,14 @@
-import { join } from "node:path";
+import { glob, mkdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { startApiServer } from "../cluster/apiserver.ts";
+import { startApiServer, stopApiServer } from "../cluster/apiserver.ts";
 import { ensureBinaries } from "../cluster/binaries.ts";
 import { stopCluster } from "../cluster/down.ts";
 import { messageOf } from "../cluster/errors.ts";
 import { createProgress, type Progress } from "../progress.ts";
 import { preflight } from "../setup/preflight.ts";
 import { ensureSystemPackages } from "../setup/system.ts";
+import { goOnUnless } from "../stop.ts";
 import { ensureKafka } from "../stores/kafkajars.ts";
 import { startStores, storesEnvironment } from "../stores/stores.ts";
 import { integrationLanes } from "./lanes.ts";
@@ -18,6 +20,10 @@ type Part = (typeof PARTS)[number];
 
 /** The clusters that tests make; removed at the end, whatever happened. */
 const TEST_CLUSTERS = [1, 2, 3, 4, 5];
+
+const stopping = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stopping.abort());
+const { signal } = stopping;
 
 async function main(progress: Progress): Promise<Count> {
   const { values } = parseArgs({ options: { only: { type: "string" } } });
@@ -35,9 +41,11 @@ async function main(progress: Progress): Promise<Count> {
     if (!installed.ok) throw new Error(installed.message);
   }
   if (parts.includes("checks")) counts.push(...(await checks(progress)));
-  if (parts.includes("unit")) counts.push(await runProject(progress, ROOT, "unit", {}));
+  if (parts.includes("unit")) counts.push(await runProject(progress, ROOT, "unit", { signal }));
+  goOnUnless(signal);
   if (needsCluster) await Promise.all([ensureBinaries(progress), ensureKafka(progress)]);
   if (needsStores) counts.push(await integration(progress));
+  goOnUnless(signal);
   if (parts.includes("cluster")) counts.push(await cluster(progress));
   return sum(counts);
 }
@@ -54,6 +62,9 @@ async function checks(progress: Progress): Promise<Count[]> {
 
 async function integration(progress: Progress): Promise<Count> {
   const dir = join("/tmp", `fulfillment-cells-tests-${process.pid}`);
+  // Tests make their own folders in here, so that what a test that was ended leaves running can be found.
+  const scratch = join(dir, "tmp");
+  await mkdir(scratch, { recursive: true });
   const stores = await startStores({ dir: join(dir, "stores"), report: progress });
   try {
     const api = await startApiServer({ dir: join(dir, "apiserver"), report: progress, auditLog: true });
@@ -63,23 +74,26 @@ async function integration(progress: Progress): Promise<Count> {
         ...storesEnvironment(stores),
         TEST_KUBECONFIG: api.kubeconfigPath,
         TEST_KUBECTL: kubectl,
+        TMPDIR: scratch,
         ...(api.auditLogPath === undefined ? {} : { TEST_AUDIT_LOG: api.auditLogPath }),
       };
       const lanes = await integrationLanes(ROOT);
-      return sum(
-        await Promise.all(lanes.map((lane) => runProject(progress, ROOT, "integration", env, lane))),
-      );
+      const runs = lanes.map((lane) => runProject(progress, ROOT, "integration", { env, lane, signal }));
+      return sum(await Promise.all(runs));
     } finally {
       await api.stop();
     }
   } finally {
     await stores.stop();
+    for await (const state of glob("*/server/state.json", { cwd: scratch }))
+      await stopApiServer(join(scratch, dirname(state)));
+    await rm(dir, { recursive: true, force: true });
   }
 }
 
 async function cluster(progress: Progress): Promise<Count> {
   try {
-    return await runProject(progress, ROOT, "cluster", {});
+    return await runProject(progress, ROOT, "cluster", { signal });
   } finally {
     for (const index of TEST_CLUSTERS) await stopCluster(index);
   }

@@ -24,9 +24,7 @@ export async function runCheck(
   root: string,
   check: { title: string; why: string; program: string; args: readonly string[] },
 ): Promise<Count> {
-  const ended = await progress.step(check.title, check.why, () =>
-    execute(root, check.program, check.args, {}),
-  );
+  const ended = await progress.step(check.title, check.why, () => execute(root, check.program, check.args));
   if (ended.code === 0) return { passed: 1, failed: 0 };
   progress.line(ended.output.trimEnd());
   return { passed: 0, failed: 1 };
@@ -57,6 +55,14 @@ const WHY: Readonly<Record<Project, string>> = {
   integration: "real stores and a real API server",
   cluster: "a real local cluster",
 };
+export interface RunOptions {
+  /** For the tests, beside this process's own. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly lane?: Lane;
+  /** Ends the run; what it has started is still cleared up. */
+  readonly signal: AbortSignal;
+}
+
 /** What vitest prints when a file has ended: its path, then how many tests it had. */
 const FILE_ENDED = /^\s*\S+\s.*?(\S+\.[ie]?test\.ts) \(/gm;
 
@@ -68,8 +74,7 @@ export async function runProject(
   progress: Progress,
   root: string,
   project: Project,
-  env: Readonly<Record<string, string>>,
-  lane?: Lane,
+  { env = {}, lane, signal }: RunOptions,
 ): Promise<Count> {
   const name = lane === undefined ? project : `${project} (${lane.name})`;
   const dir = await mkdtemp(join(tmpdir(), "vitest-"));
@@ -79,11 +84,16 @@ export async function runProject(
     const args = ["run", "--project", project, ...reporters, ...(lane?.files ?? [])];
     const ended = await progress.step(`Run the ${name} tests`, WHY[project], () => {
       let files = 0;
-      return execute(root, "vitest", args, { ...env, NO_COLOR: "1" }, (text) => {
-        for (const [, path] of text.matchAll(FILE_ENDED)) {
-          files += 1;
-          if (project !== "unit") progress.note(`${files}${lane ? ` of ${lane.files.length}` : ""}: ${path}`);
-        }
+      return execute(root, "vitest", args, {
+        env: { ...env, NO_COLOR: "1" },
+        signal,
+        onText: (text) => {
+          for (const [, path] of text.matchAll(FILE_ENDED)) {
+            files += 1;
+            if (project !== "unit")
+              progress.note(`${files}${lane ? ` of ${lane.files.length}` : ""}: ${path}`);
+          }
+        },
       });
     });
     const report = await readFile(file, "utf8").then(
@@ -116,28 +126,35 @@ export async function runProject(
 
 const MAX_OUTPUT = 4 * 1024 * 1024;
 
+interface ExecuteOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+  onText?(text: string): void;
+}
+
 function execute(
   root: string,
   program: string,
   args: readonly string[],
-  env: Readonly<Record<string, string>>,
-  onText: (text: string) => void = () => undefined,
+  { env = {}, signal, onText }: ExecuteOptions = {},
 ): Promise<{ code: number; output: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(join(root, "node_modules", ".bin", program), args, {
       cwd: root,
       env: { ...process.env, ...env, PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH}` },
       stdio: ["ignore", "pipe", "pipe"],
+      ...(signal ? { signal } : {}),
     });
     let output = "";
     const keep = (chunk: Buffer) => {
       const text = chunk.toString("utf8");
       output = (output + text).slice(-MAX_OUTPUT);
-      onText(text);
+      onText?.(text);
     };
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
-    child.on("error", reject);
+    // One that was told to end has ended; who told it knows why.
+    child.on("error", (error) => (signal?.aborted ? undefined : reject(error)));
     child.on("close", (code) => resolve({ code: code ?? 1, output }));
   });
 }
