@@ -26,7 +26,7 @@ beforeAll(async () => {
   region = await startRegion();
   // Its own API server: an operator beside it would set the table of a region without centers right.
   api = await startApiServer({
-    dir: join(region.dir, "api"),
+    dir: join(region.dir, "server"),
     report: silentReport(),
     withControllers: false,
   });
