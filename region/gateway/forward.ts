@@ -1,6 +1,6 @@
 import { Agent, type IncomingMessage, type RequestOptions, request } from "node:http";
 import type { CellAddress } from "./domain.ts";
-import type { ForwardOutcome } from "./placement.ts";
+import type { ForwardOutcome } from "./outcomes.ts";
 
 /** One request for one slice of one cell. `body` undefined means that there is none. */
 export interface Outgoing {

@@ -11,9 +11,9 @@ import type { GatewayDeps } from "./deps.ts";
 import { type PlacementRequest, type RouteDecision, route } from "./domain.ts";
 import { readAnswer } from "./forward.ts";
 import { passedBackHeaders } from "./headers.ts";
+import type { Answered, Closing, ForwardOutcome } from "./outcomes.ts";
 import type { PinKey } from "./pins.ts";
-import { type Answered, type ForwardOutcome, place } from "./placement.ts";
-import type { Closing } from "./unpinned.ts";
+import { place } from "./placement.ts";
 
 /** As much of an order as routing needs; the cell checks the whole. */
 const orderSchema = z.looseObject({

@@ -3,9 +3,9 @@ import { createLogger } from "../../platform/log.ts";
 import { createMetrics } from "../../platform/metrics.ts";
 import { createSql, parseDatabaseUrl, type Sql } from "../../platform/sql.ts";
 import { testStores } from "../../platform/testing/stores.ts";
+import type { Closing, ForwardOutcome, PlacementOrder } from "./outcomes.ts";
 import { createPins, type Pins, preparePins } from "./pins.ts";
-import { type ForwardOutcome, type PlacementOrder, place } from "./placement.ts";
-import type { Closing } from "./unpinned.ts";
+import { place } from "./placement.ts";
 
 /** Pins are real; what a cell answers is scripted, because the faults in question cannot be made to order. */
 let admin: Sql;

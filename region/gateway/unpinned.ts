@@ -6,10 +6,7 @@ import {
   problemCodeOf,
   refuse,
   UNKNOWN,
-} from "./placement.ts";
-
-/** What a cell says when it is asked to close a key: it has an order under it, it has none and will have none, or nothing. */
-export type Closing = "taken" | "closed" | "unknown";
+} from "./outcomes.ts";
 
 /**
  * Places an order while the region database is away and no key can be pinned. Which cell comes first is read from the table alone, so
