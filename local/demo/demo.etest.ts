@@ -96,9 +96,9 @@ it("ends at once when it is stopped, and leaves no process", async () => {
     child.stderr.on("data", read);
   });
   const code = new Promise<number | null>((resolve) => child.on("close", resolve));
-  await stores;
+  await Promise.race([stores, code]);
   child.kill("SIGINT");
-  expect(await code).toBe(1);
+  expect(await code, output).toBe(1);
   expect(output).toContain("Stopped.");
   expect(await processesNaming("fulfillment-cells-demo-")).toEqual([]);
 });

@@ -22,7 +22,7 @@ export async function prepareKafka(options: KafkaOptions): Promise<ProcessSpec> 
   const config = join(dir, "server.properties");
   writeFileSync(config, `${properties(options, log).join("\n")}\n`);
   if (!existsSync(join(log, "meta.properties"))) {
-    const clusterId = randomBytes(16).toString("base64url");
+    const clusterId = clusterIdOf(randomBytes(16));
     const format = ["kafka.tools.StorageTool", "format", "-t", clusterId, "-c", config];
     const result = await tryRun([...java(program, ["-XX:TieredStopAtLevel=1"]), ...format]);
     if (result.exitCode !== 0) {
@@ -41,6 +41,11 @@ export async function prepareKafka(options: KafkaOptions): Promise<ProcessSpec> 
     argv: [...java(program, flags), "kafka.Kafka", config],
     logPath: join(dir, "..", "kafka.log"),
   };
+}
+
+/** A cluster id of 16 bytes. The tool takes one that begins with a dash, as every 64th does, for an option. */
+export function clusterIdOf(bytes: Buffer): string {
+  return bytes.toString("base64url").replace(/^-/, "A");
 }
 
 function java(program: KafkaProgram, flags: readonly string[]): string[] {
