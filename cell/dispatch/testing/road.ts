@@ -73,7 +73,7 @@ export async function startRoad(env: Readonly<Record<string, string>> = {}) {
     shift,
     assignments,
     cancelling,
-    /** A courier of this user, at work. */
+    /** A courier of this user, at work; dispatch has heard of the shift. */
     async hire(user: string, at: { latitude: number; longitude: number }): Promise<string> {
       const made = await staff.couriers.call<CourierAnswer>({
         method: "POST",
@@ -83,6 +83,10 @@ export async function startRoad(env: Readonly<Record<string, string>> = {}) {
       });
       const { id } = good(made);
       good(await shift(user, id, "start", at));
+      await eventually(async () => {
+        const rows = await cell.sql.query("SELECT id FROM dispatch.courier WHERE id = $1 AND on_shift", [id]);
+        return rows.length === 1;
+      });
       return id;
     },
     /** A parcel that is packed; answers its order. */
