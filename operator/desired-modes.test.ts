@@ -2,22 +2,8 @@ import { describe, expect, it } from "vitest";
 import { findCondition } from "../platform/kube/objects.ts";
 import { ANNOTATIONS } from "./api/names.ts";
 import { center } from "./testing/center.ts";
-import { createWorld, provisionedWorld, type World } from "./testing/world.ts";
-
-const identities = (objects: readonly { kind: string; metadata: { name: string } }[]) =>
-  objects.map(({ kind, metadata }) => `${kind}/${metadata.name.replace(/-[0-9a-f]{10}$/, "-<hash>")}`);
-
-const verdict = (world: World, type: string) => {
-  const condition = findCondition(world.fc.status?.conditions, type);
-  return condition === undefined ? undefined : `${condition.status} ${condition.reason}`;
-};
-
-const summary = (world: World) => ({
-  phase: world.fc.status?.phase,
-  conditions: Object.fromEntries(
-    (world.fc.status?.conditions ?? []).map(({ type }) => [type, verdict(world, type)]),
-  ),
-});
+import { identities, summary, verdict } from "./testing/reading.ts";
+import { createWorld, provisionedWorld } from "./testing/world.ts";
 
 describe("modes", () => {
   it("draining: runs on, takes no new orders", () => {

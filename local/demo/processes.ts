@@ -13,25 +13,20 @@ export interface Running {
   stop(): Promise<void>;
 }
 
+export interface ProcessOptions {
+  readonly name: string;
+  readonly root: string;
+  readonly dir: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
 const STOP_TIMEOUT_MS = 20_000;
 
 /** Starts `node ARGS` with this environment; its output goes to a file in `dir`. */
-export function startProcess(options: {
-  name: string;
-  root: string;
-  dir: string;
-  args: readonly string[];
-  env: Readonly<Record<string, string>>;
-}): Running {
-  const { name, root, dir, args, env } = options;
-  const logFile = join(dir, `${name}.log`);
-  const log = openSync(logFile, "a");
-  const child = spawn(process.execPath, args, {
-    cwd: root,
-    env: { PATH: process.env.PATH ?? "", HOME: dir, ...env },
-    stdio: ["ignore", log, log],
-  });
-  closeSync(log);
+export function startProcess(options: ProcessOptions): Running {
+  const { name } = options;
+  const { child, logFile } = spawnLogged(options);
   const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
   return {
     name,
@@ -50,8 +45,13 @@ export function startProcess(options: {
 }
 
 /** Runs `node ARGS` to its end; throws with the place of its log when it fails. */
-export async function runProcess(options: Parameters<typeof startProcess>[0]): Promise<void> {
-  const { name, root, dir, args, env } = options;
+export async function runProcess(options: ProcessOptions): Promise<void> {
+  const { child, logFile } = spawnLogged(options);
+  const code = await new Promise<number>((resolve) => child.once("close", (status) => resolve(status ?? 1)));
+  if (code !== 0) throw new Error(`${options.name} ended with ${code}; its log is ${logFile}`);
+}
+
+function spawnLogged({ name, root, dir, args, env }: ProcessOptions) {
   const logFile = join(dir, `${name}.log`);
   const log = openSync(logFile, "a");
   const child = spawn(process.execPath, args, {
@@ -60,8 +60,7 @@ export async function runProcess(options: Parameters<typeof startProcess>[0]): P
     stdio: ["ignore", log, log],
   });
   closeSync(log);
-  const code = await new Promise<number>((resolve) => child.once("close", (status) => resolve(status ?? 1)));
-  if (code !== 0) throw new Error(`${name} ended with ${code}; its log is ${logFile}`);
+  return { child, logFile };
 }
 
 function isAlive(child: ChildProcess): boolean {

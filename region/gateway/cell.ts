@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type Breaker, BreakerOpen, type BreakerState, createBreaker } from "../../platform/breaker.ts";
 import type { Signer } from "../../platform/trust.ts";
 import type { CellView, TableCell } from "./domain.ts";
-import { createCellPool, FULL, type Outgoing, type StreamOutcome } from "./forward.ts";
+import { createCellPool, FULL, type Outgoing, parseJson, type StreamOutcome } from "./forward.ts";
 import type { GatewayMetrics } from "./metrics.ts";
 
 /** What a cell tells about itself once a second; the same call is the health probe. */
@@ -147,14 +147,6 @@ function isCellFailure(outcome: StreamOutcome): boolean {
   if (outcome.kind !== "answered") return true;
   const status = outcome.response.statusCode ?? 502;
   return status === 500 || status === 502 || status === 504;
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString("utf8"));
-  } catch {
-    return undefined;
-  }
 }
 
 const isOurs = (error: unknown) =>

@@ -185,3 +185,12 @@ export async function readAnswer(response: IncomingMessage): Promise<ForwardOutc
     body: Buffer.concat(chunks),
   };
 }
+
+/** The JSON in a body; undefined when it is none. */
+export function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}

@@ -9,7 +9,7 @@ import { cellHeaders, FORWARD_TIMEOUT_MS, sendFailure } from "./answers.ts";
 import { readBody } from "./body.ts";
 import type { GatewayDeps } from "./deps.ts";
 import { type PlacementRequest, type RouteDecision, route } from "./domain.ts";
-import { readAnswer } from "./forward.ts";
+import { parseJson, readAnswer } from "./forward.ts";
 import { passedBackHeaders } from "./headers.ts";
 import type { Answered, Closing, ForwardOutcome } from "./outcomes.ts";
 import type { PinKey } from "./pins.ts";
@@ -119,17 +119,7 @@ function coveringOf(intended: RouteDecision): string[] {
 }
 
 const CLOSE_TIMEOUT_MS = 2_000;
-const closeKeyText = z
-  .string()
-  .transform((text, context) => {
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      context.addIssue("no JSON");
-      return z.NEVER;
-    }
-  })
-  .pipe(z.object({ orderId: z.string().optional() }));
+const closeKeyAnswer = z.object({ orderId: z.string().optional() });
 
 async function closeKey(deps: GatewayDeps, cell: string, key: PinKey): Promise<Closing> {
   const found = deps.fleet.cell(cell);
@@ -147,7 +137,7 @@ async function closeKey(deps: GatewayDeps, cell: string, key: PinKey): Promise<C
   if (outcome.kind !== "answered") return "unknown";
   const answer = await readAnswer(outcome.response);
   if (answer.kind !== "answered" || answer.status !== 200) return "unknown";
-  const parsed = closeKeyText.safeParse(answer.body.toString("utf8"));
+  const parsed = closeKeyAnswer.safeParse(parseJson(answer.body));
   if (!parsed.success) return "unknown";
   return parsed.data.orderId === undefined ? "closed" : "taken";
 }
