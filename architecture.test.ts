@@ -15,6 +15,7 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   express: /^platform\/http(-\w+)?\.ts$/,
   ioredis: /^platform\/redis\.ts$/,
   jose: /^platform\/(trust|usertoken)\.ts$/,
+  "libpg-query": /^platform\/testing\/dialect\/parse\.ts$/,
   kafkajs: /^platform\/kafka\.ts$/,
   opossum: /^platform\/breaker\.ts$/,
   pg: /^platform\/sql\.ts$/,

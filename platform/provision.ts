@@ -31,7 +31,8 @@ export async function prepareShard(options: ShardOptions): Promise<number> {
   }
   await migrate(admin, migrations, holder);
   await ensureLease(admin);
-  for (const slice of SLICE_NAMES) if (passwords[slice] !== undefined) await grant(admin, slice);
+  const cockroach = await isCockroach(admin);
+  for (const slice of SLICE_NAMES) if (passwords[slice] !== undefined) await grant(admin, slice, cockroach);
   return raiseEpoch(admin, epoch);
 }
 
@@ -56,14 +57,20 @@ async function ensureLease(admin: Sql): Promise<void> {
   await admin.query("INSERT INTO cell.lease (id, epoch) VALUES (1, 0) ON CONFLICT (id) DO NOTHING");
 }
 
-async function grant(admin: Sql, slice: SliceName): Promise<void> {
+/** What of our SQL differs between the engines asks this first. */
+export async function isCockroach(sql: Sql): Promise<boolean> {
+  const [row] = await sql.query<{ version: string }>("SELECT version() AS version");
+  return row?.version.startsWith("CockroachDB") === true;
+}
+
+async function grant(admin: Sql, slice: SliceName, cockroach: boolean): Promise<void> {
   const statements = [
     `GRANT USAGE ON SCHEMA ${slice} TO ${slice}`,
     `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${slice} TO ${slice}`,
     `GRANT USAGE ON SCHEMA cell TO ${slice}`,
     `GRANT SELECT ON cell.lease TO ${slice}`,
-    // FOR SHARE asks for an UPDATE right on some column: this one means nothing.
-    `GRANT UPDATE (guard) ON cell.lease TO ${slice}`,
+    // FOR SHARE asks for an UPDATE right on some column: this one means nothing. CockroachDB gives rights on whole tables only.
+    cockroach ? `GRANT UPDATE ON cell.lease TO ${slice}` : `GRANT UPDATE (guard) ON cell.lease TO ${slice}`,
   ];
   for (const statement of statements) await retryBusyCatalog(() => admin.query(statement));
   // Logs and ledgers are appended to, never rewritten: the right is missing, not just the code.

@@ -185,7 +185,7 @@ async function writeHolds(tx: Tx, { putHolds, removeHolds }: Effects): Promise<v
   if (putHolds.length === 0) return;
   await tx.query(
     `INSERT INTO inventory.hold (hold_id, order_id, owner, call_key, created_at, expires_at)
-     SELECT h, o, w, k, to_timestamp(c / 1000), to_timestamp(e / 1000)
+     SELECT h, o, w, k, to_timestamp(c / 1000.0), to_timestamp(e / 1000.0)
      FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::FLOAT8[], $6::FLOAT8[]) AS n (h, o, w, k, c, e)`,
     [
       putHolds.map((hold) => hold.holdId),
