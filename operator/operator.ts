@@ -6,6 +6,7 @@ import { createEventRecorder } from "../platform/kube/events.ts";
 import { createKindTable } from "../platform/kube/kinds.ts";
 import { createLease, type Lease, type LeaseOptions } from "../platform/kube/lease.ts";
 import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
+import type { Priority } from "../platform/kube/ready.ts";
 import { ANNOTATIONS, FULFILLMENT_CENTER, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
@@ -79,7 +80,7 @@ export function createOperator(options: OperatorOptions): Operator {
   });
   for (const region of settings.regions) regions.enqueue(region);
   wakeOnChange(stores, {
-    center: (name, delayMs) => wake(centers, name, delayMs),
+    center: (name, delayMs, priority) => wake(centers, name, delayMs, priority),
     region: (name) => wake(regions, name),
   });
 
@@ -92,8 +93,8 @@ export function createOperator(options: OperatorOptions): Operator {
 }
 
 /** A little later, so that a burst of changes of one cell becomes one pass. */
-function wake(controller: Controller, key: string, delayMs = 0): void {
-  if (delayMs === 0) controller.enqueue(key);
+function wake(controller: Controller, key: string, delayMs = 0, priority: Priority = "normal"): void {
+  if (delayMs === 0) controller.enqueue(key, priority);
   else controller.queue.addAfter(key, delayMs);
 }
 

@@ -1,10 +1,11 @@
 import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
+import type { Priority } from "../platform/kube/ready.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace, LABELS } from "./api/names.ts";
 import type { Stores } from "./stores.ts";
 
 export interface Wakers {
-  center(name: string, delayMs: number): void;
+  center(name: string, delayMs: number, priority?: Priority): void;
   region(name: string): void;
 }
 
@@ -14,9 +15,9 @@ const BURST_MS = 100;
 /** Maps every change in the local copies to the centers and regions that it may concern. */
 export function wakeOnChange(stores: Stores, wakers: Wakers): void {
   const byName = new Map<string, string>();
-  stores.centers.onChange(({ object }) => {
+  stores.centers.onChange(({ object, initial }) => {
     byName.set(cellNamespace(object.metadata.name), object.metadata.name);
-    wakers.center(object.metadata.name, 0);
+    wakers.center(object.metadata.name, 0, initial ? "low" : "normal");
     wakers.region(object.spec.region);
   });
   stores.tables.onChange(({ object }) => {
@@ -24,13 +25,16 @@ export function wakeOnChange(stores: Stores, wakers: Wakers): void {
     for (const fc of stores.centersOfRegion(object.metadata.name))
       if (waitsForTable(fc)) wakers.center(fc.metadata.name, 0);
   });
-  stores.namespaces.onChange(({ object }) => {
+  stores.namespaces.onChange(({ object, initial }) => {
     const center = byName.get(object.metadata.name) ?? object.metadata.labels?.[LABELS.center];
-    if (center !== undefined) wakers.center(center, 0);
+    if (center !== undefined) wakers.center(center, 0, initial ? "low" : "normal");
   });
-  const inCell = ({ object }: { object: KubeObject }) => {
+  const inCell = ({ object, initial }: { object: KubeObject; initial?: true }) => {
     const center = object.metadata.labels?.[LABELS.center];
-    if (center !== undefined) wakers.center(center, BURST_MS);
+    if (center === undefined) return;
+    // The first list of each kind brings every cell; the cells themselves are in it.
+    if (initial) wakers.center(center, 0, "low");
+    else wakers.center(center, BURST_MS);
   };
   for (const store of [...stores.owned, stores.pods, stores.claims]) store.onChange(inCell);
   for (const store of [stores.services, stores.secrets])

@@ -60,7 +60,27 @@ describe("a reconcile", () => {
       "controller_runtime_reconcile_total test error": 4,
       "controller_runtime_reconcile_total test success": 1,
       "controller_runtime_reconcile_errors_total test": 4,
-      "workqueue_retries_total test": 4,
+      "workqueue_retries_total test test": 4,
+    });
+    stop.abort();
+    await ended;
+  });
+
+  it("that trips over a bug is counted as a panic, and the worker lives on", async () => {
+    const { controller, counts, stop, ended } = start(
+      async (key) => {
+        if (key === "bug") return (undefined as unknown as { missing(): undefined }).missing();
+        return undefined;
+      },
+      { workers: 1 },
+    );
+    controller.enqueue("bug");
+    controller.enqueue("good");
+    await settle();
+    expect(counts).toMatchObject({
+      "controller_runtime_reconcile_panics_total test": 1,
+      "controller_runtime_reconcile_errors_total test": 1,
+      "controller_runtime_reconcile_total test success": 1,
     });
     stop.abort();
     await ended;

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type KubeLog, type KubeMetrics, type KubeTime, sleep, systemTime } from "./ports.ts";
 import { createWorkQueue, type WorkQueue } from "./queue.ts";
+import type { Priority } from "./ready.ts";
 
 export interface ReconcileResult {
   /** Run again after this long even if nothing changes. */
@@ -38,12 +39,13 @@ export interface ReconcileContext {
 
 export interface Controller {
   readonly queue: WorkQueue;
-  enqueue(key: string): void;
+  enqueue(key: string, priority?: Priority): void;
   /** Works until the signal aborts, then lets running reconciles end. A controller runs once. */
   run(signal: AbortSignal): Promise<void>;
 }
 
-const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** The buckets of controller-runtime up to a minute, thinned out where nobody looks. */
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2, 5, 10, 30, 60];
 
 /** Makes a controller: N workers over one queue. A key that throws is repeated with its own backoff and delays no other. */
 export function createController(options: ControllerOptions): Controller {
@@ -86,7 +88,7 @@ export function createController(options: ControllerOptions): Controller {
   function fail(key: string, error: unknown, reconcileId: string, timedOut: boolean): void {
     const said = error instanceof Error ? error.message : String(error);
     metrics.result("error");
-    metrics.error(error instanceof TerminalError, timedOut);
+    metrics.error({ terminal: error instanceof TerminalError, timedOut, panic: isBug(error) });
     if (error instanceof TerminalError) {
       log.error({ controller: name, key, reconcileId, error: said }, "a reconcile failed for good");
       queue.forget(key);
@@ -110,7 +112,7 @@ export function createController(options: ControllerOptions): Controller {
 
   return {
     queue,
-    enqueue: (key) => queue.add(key),
+    enqueue: (key, priority) => queue.add(key, priority),
     async run(signal) {
       const stopping = new AbortController();
       metrics.workers(workers);
@@ -133,6 +135,13 @@ export function createController(options: ControllerOptions): Controller {
   };
 }
 
+/** What Go would call a panic: an error that the language raises, or a thrown value that is no error at all. */
+function isBug(error: unknown): boolean {
+  return (
+    !(error instanceof Error) || [TypeError, ReferenceError, RangeError].some((bug) => error instanceof bug)
+  );
+}
+
 function controllerMetrics(metrics: KubeMetrics, controller: string) {
   const total = "Total number of reconciliations per controller";
   const results = metrics.counter("controller_runtime_reconcile_total", total, ["controller", "result"]);
@@ -144,6 +153,11 @@ function controllerMetrics(metrics: KubeMetrics, controller: string) {
   const terminal = metrics.counter(
     "controller_runtime_terminal_reconcile_errors_total",
     "Total number of terminal reconciliation errors per controller",
+    ["controller"],
+  );
+  const panics = metrics.counter(
+    "controller_runtime_reconcile_panics_total",
+    "Total number of reconciliation panics per controller",
     ["controller"],
   );
   const timeouts = metrics.counter(
@@ -169,10 +183,11 @@ function controllerMetrics(metrics: KubeMetrics, controller: string) {
   );
   return {
     result: (result: string) => results.inc({ controller, result }),
-    error(isTerminal: boolean, timedOut: boolean) {
+    error(what: { terminal: boolean; timedOut: boolean; panic: boolean }) {
       errors.inc({ controller });
-      if (isTerminal) terminal.inc({ controller });
-      if (timedOut) timeouts.inc({ controller });
+      if (what.terminal) terminal.inc({ controller });
+      if (what.timedOut) timeouts.inc({ controller });
+      if (what.panic) panics.inc({ controller });
     },
     seconds: (value: number) => seconds.observe({ controller }, value),
     workers: (value: number) => workers.set({ controller }, value),

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { silentMetrics } from "./ports.ts";
-import { createWorkQueue } from "./queue.ts";
+import { createWorkQueue, type WorkQueue } from "./queue.ts";
 import { createVirtualTime, settle } from "./testing/virtualtime.ts";
 
 const make = (maxKeys?: number) => {
@@ -13,6 +13,7 @@ const make = (maxKeys?: number) => {
 const key = fc.constantFrom("a", "b", "c");
 const step = fc.oneof(
   fc.record({ do: fc.constant("add" as const), key }),
+  fc.record({ do: fc.constant("low" as const), key }),
   fc.record({ do: fc.constant("after" as const), key, delayMs: fc.integer({ min: 1, max: 50 }) }),
   fc.record({ do: fc.constant("limited" as const), key }),
   fc.record({ do: fc.constant("take" as const) }),
@@ -39,7 +40,9 @@ describe("whatever is done with it", () => {
           if (one.do === "add") queue.add(one.key);
           if (one.do === "after") queue.addAfter(one.key, one.delayMs);
           if (one.do === "limited") queue.addRateLimited(one.key);
-          if (one.do === "add" || one.do === "after" || one.do === "limited") owed.add(one.key);
+          if (one.do === "low") queue.add(one.key, "low");
+          if (one.do === "add" || one.do === "low" || one.do === "after" || one.do === "limited")
+            owed.add(one.key);
           if (one.do === "take") await takeOne();
           if (one.do === "done" && working.length > 0) queue.done(working.shift() as string);
           if (one.do === "wait") await time.advance(one.ms);
@@ -98,6 +101,65 @@ describe("a key", () => {
     await time.advance(1);
     expect(queue.length).toBe(1);
   });
+});
+
+describe("keys of a first list", () => {
+  const drain = async (queue: WorkQueue, count: number) => {
+    const taken: string[] = [];
+    for (let turn = 0; turn < count; turn++) {
+      const one = (await queue.take()) as string;
+      taken.push(one);
+      queue.done(one);
+    }
+    return taken;
+  };
+  it("come after every change that somebody waits for, and one that changes is lifted", async () => {
+    const { queue } = make();
+    for (const name of ["a", "b", "c"]) queue.add(name, "low");
+    queue.add("new");
+    queue.add("b");
+    queue.add("new", "low");
+    expect(queue.length).toBe(4);
+    expect(await drain(queue, 4)).toEqual(["new", "b", "a", "c"]);
+  });
+  it("keep their place when they are added again while they are worked on", async () => {
+    const { queue } = make();
+    queue.add("a", "low");
+    await queue.take();
+    queue.add("a", "low");
+    queue.add("new");
+    queue.done("a");
+    expect(await drain(queue, 2)).toEqual(["new", "a"]);
+  });
+  it("starve nothing and are not starved: one second of work each, and a new key every second", async () => {
+    const { time, queue } = make();
+    for (let index = 0; index < 20; index++) queue.add(`old-${index}`, "low");
+    const waitedMs: Record<string, number> = {};
+    for (let second = 0; second < 60; second++) {
+      queue.add(`new-${second}`);
+      const taken = (await queue.take()) as string;
+      waitedMs[taken] = time.monotonicMs() - (taken.startsWith("new") ? Number(taken.slice(4)) * 1000 : 0);
+      await time.advance(1_000);
+      queue.done(taken);
+    }
+    const of = (prefix: string) => Object.entries(waitedMs).filter(([name]) => name.startsWith(prefix));
+    // For half a minute every turn is a new key's; then each second turn is an old one's.
+    expect(of("old")[0]?.[1]).toBe(30_000);
+    expect(of("old").length).toBe(15);
+    expect(Math.max(...of("new").map(([, ms]) => ms))).toBeLessThan(60_000);
+    expect(Math.max(...of("old").map(([, ms]) => ms))).toBeLessThan(60_000);
+  });
+});
+
+it("hands out a hundred thousand keys in the order in which they came", async () => {
+  const { queue } = make();
+  for (let index = 0; index < 100_000; index++) queue.add(String(index));
+  for (let index = 0; index < 100_000; index++) {
+    const taken = await queue.take();
+    if (taken !== String(index)) expect(taken).toBe(String(index));
+    queue.done(taken as string);
+  }
+  expect(queue.length).toBe(0);
 });
 
 describe("takers", () => {

@@ -1,11 +1,14 @@
 import { type CancelTimer, type KubeMetrics, type KubeTime, systemTime } from "./ports.ts";
+import { queueMetrics } from "./queuemetrics.ts";
+import { createReadyList, type Priority } from "./ready.ts";
 
 /**
  * A set of keys waiting for work. A key added while it is worked on is handed out again afterwards; no two
  * workers ever hold one key.
  */
 export interface WorkQueue {
-  add(key: string): void;
+  /** Default priority is normal; a key that waits with low priority is lifted when it is added again. */
+  add(key: string, priority?: Priority): void;
   /** Adds the key after the delay; of several delays for one key the earliest wins. */
   addAfter(key: string, delayMs: number): void;
   /** Adds the key after its own exponential backoff and returns that delay. */
@@ -40,19 +43,16 @@ export interface WorkQueueOptions {
   readonly maxKeys?: number;
 }
 
-/** Seconds; the buckets of client-go's workqueue metrics. */
-const BUCKETS = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10];
-
 /** How often the metrics of running work are brought up to date. */
 const UNFINISHED_EVERY_MS = 500;
 
-/** Makes an empty queue. Metrics have client-go's names, so that its dashboards fit. */
+/** Makes an empty queue. */
 export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   const { name, time = systemTime, backoffMinMs = 5, backoffMaxMs = 1_000_000, maxKeys = 100_000 } = options;
   const metrics = queueMetrics(options.metrics, name);
-  const ready: string[] = [];
+  const ready = createReadyList();
   /** Keys that wait in `ready`, or that will go there when their worker is done. */
-  const dirty = new Map<string, number>();
+  const dirty = new Map<string, { readonly sinceMs: number; priority: Priority }>();
   const processing = new Map<string, number>();
   const timers = new Map<string, { dueMs: number; cancel: CancelTimer }>();
   const failures = new Map<string, number>();
@@ -73,15 +73,31 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
     first();
   }
 
-  function add(key: string): void {
-    if (isShutDown || dirty.has(key)) return;
+  function tellDepth(): void {
+    metrics.depth("normal", ready.depth("normal"));
+    metrics.depth("low", ready.depth("low"));
+  }
+
+  function makeReady(key: string, priority: Priority): void {
+    ready.push(key, priority, time.monotonicMs());
+    tellDepth();
+    wakeOne();
+  }
+
+  function add(key: string, priority: Priority = "normal"): void {
+    if (isShutDown) return;
+    const known = dirty.get(key);
+    if (known !== undefined) {
+      if (priority === "low" || known.priority === "normal") return;
+      known.priority = "normal";
+      ready.promote(key, time.monotonicMs());
+      tellDepth();
+      return;
+    }
     makeRoom(key);
     metrics.adds();
-    dirty.set(key, time.monotonicMs());
-    if (processing.has(key)) return;
-    ready.push(key);
-    metrics.depth(ready.length);
-    wakeOne();
+    dirty.set(key, { sinceMs: time.monotonicMs(), priority });
+    if (!processing.has(key)) makeReady(key, priority);
   }
 
   function addAfter(key: string, delayMs: number): void {
@@ -103,11 +119,11 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   }
 
   function next(): string | undefined {
-    const key = ready.shift();
-    if (key === undefined) return undefined;
     const nowMs = time.monotonicMs();
-    metrics.waited((nowMs - (dirty.get(key) ?? nowMs)) / 1000);
-    metrics.depth(ready.length);
+    const key = ready.shift(nowMs);
+    if (key === undefined) return undefined;
+    metrics.waited((nowMs - (dirty.get(key)?.sinceMs ?? nowMs)) / 1000);
+    tellDepth();
     dirty.delete(key);
     processing.set(key, nowMs);
     watchWork();
@@ -177,10 +193,8 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
         stopWatching = undefined;
         tellUnfinished();
       }
-      if (!dirty.has(key)) return;
-      ready.push(key);
-      metrics.depth(ready.length);
-      wakeOne();
+      const again = dirty.get(key);
+      if (again !== undefined) makeReady(key, again.priority);
     },
     get length() {
       return ready.length;
@@ -196,40 +210,6 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       for (const { cancel } of timers.values()) cancel();
       timers.clear();
       for (const wake of [...takers]) wake();
-    },
-  };
-}
-
-function queueMetrics(metrics: KubeMetrics, name: string) {
-  const labels = { name };
-  const adds = metrics.counter("workqueue_adds_total", "Total number of adds handled by workqueue", ["name"]);
-  const retries = metrics.counter("workqueue_retries_total", "Total number of retries handled by workqueue", [
-    "name",
-  ]);
-  const depth = metrics.gauge("workqueue_depth", "Current depth of workqueue", ["name"]);
-  const queued = "How long in seconds an item stays in workqueue before being requested";
-  const waited = metrics.histogram("workqueue_queue_duration_seconds", queued, BUCKETS, ["name"]);
-  const work = "How long in seconds processing an item from workqueue takes";
-  const worked = metrics.histogram("workqueue_work_duration_seconds", work, BUCKETS, ["name"]);
-  const unfinished = metrics.gauge(
-    "workqueue_unfinished_work_seconds",
-    "Seconds of work in progress that work_duration does not show yet",
-    ["name"],
-  );
-  const longest = metrics.gauge(
-    "workqueue_longest_running_processor_seconds",
-    "How many seconds the longest running processor has been running",
-    ["name"],
-  );
-  return {
-    adds: () => adds.inc(labels),
-    retries: () => retries.inc(labels),
-    depth: (value: number) => depth.set(labels, value),
-    waited: (seconds: number) => waited.observe(labels, seconds),
-    worked: (seconds: number) => worked.observe(labels, seconds),
-    unfinished(sum: number, max: number) {
-      unfinished.set(labels, sum);
-      longest.set(labels, max);
     },
   };
 }

@@ -56,6 +56,15 @@ describe("frames that come twice or late", () => {
 });
 
 describe("replace", () => {
+  it("marks what came with the first list, and nothing after it", () => {
+    const store = createStore<Widget>();
+    const seen: string[] = [];
+    store.onChange(({ type, key, initial }) => seen.push(`${type} ${key} ${initial ?? false}`));
+    store.replace([widgetAt("a", 1)], "1");
+    store.put(widgetAt("b", 2));
+    store.replace([widgetAt("a", 1), widgetAt("b", 2), widgetAt("c", 3)], "3");
+    expect(seen).toEqual(["added shop/a true", "added shop/b false", "added shop/c false"]);
+  });
   it("tells exactly the difference", () => {
     const store = createStore<Widget>();
     store.replace([widgetAt("a", 1), widgetAt("b", 2), widgetAt("c", 3)], "3");

@@ -6,6 +6,8 @@ export interface Change<T extends KubeObject> {
   readonly key: string;
   readonly object: T;
   readonly previous?: T;
+  /** Set when the object came with the first complete list: nobody waits for it more than for the others. */
+  readonly initial?: true;
 }
 
 /** The reading side of a local copy of the API's objects. Objects are frozen: never change one. */
@@ -86,9 +88,8 @@ export function createStore<T extends KubeObject>(
     objects.set(key, deepFreeze(object));
     tombstones.delete(key);
     reindex(key, previous, object);
-    emit(
-      previous === undefined ? { type: "added", key, object } : { type: "modified", key, object, previous },
-    );
+    if (previous !== undefined) emit({ type: "modified", key, object, previous });
+    else emit(synced ? { type: "added", key, object } : { type: "added", key, object, initial: true });
   };
   const drop = (key: string, last: T) => {
     const previous = objects.get(key);

@@ -56,7 +56,8 @@ const MAX_CONNECTIONS = 32;
 const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
-const LATENCY_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 30, 60];
+/** Seconds; the buckets of client-go. */
+const LATENCY_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
 
 /**
  * One pooled agent for calls and one for watches, so that streams never take a connection from calls.
@@ -68,14 +69,19 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
   const host = new URL(config.server).host;
   const requests = options.metrics.counter(
     "rest_client_requests_total",
-    "Requests to the API server by status code and method.",
+    "Number of HTTP requests, partitioned by status code, method, and host.",
     ["code", "method", "host"],
+  );
+  const retries = options.metrics.counter(
+    "rest_client_request_retries_total",
+    "Number of request retries, partitioned by status code, verb, and host.",
+    ["code", "verb", "host"],
   );
   const latency = options.metrics.histogram(
     "rest_client_request_duration_seconds",
-    "Time to the answer's head by method.",
+    "Request latency in seconds, broken down by verb and host.",
     LATENCY_BUCKETS,
-    ["method", "host"],
+    ["verb", "host"],
   );
 
   /** One exchange up to the head of the answer; a 401 is repeated once with fresh credentials. */
@@ -108,7 +114,7 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
       requests.inc({ code: "<error>", method, host });
       throw error;
     } finally {
-      latency.observe({ method, host }, (time.monotonicMs() - startMs) / 1000);
+      latency.observe({ verb: method, host }, (time.monotonicMs() - startMs) / 1000);
     }
     return exchange(agent, request, true);
   }
@@ -133,6 +139,8 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
           const outcome = await once(request, limit.signal);
           if (limit.signal.aborted && outcome.kind !== "answer") return limit.failure();
           if (attempt >= request.attempts || !mayRepeat(request.method, outcome)) return outcome;
+          const code = outcome.kind === "answer" ? String(outcome.status) : "<error>";
+          retries.inc({ code, verb: request.method, host });
           const pauseMs = pauseBefore(attempt, outcome, random);
           log.debug({ path: request.path, attempt, pauseMs }, "repeating a call to the API server");
           await sleep(time, pauseMs, limit.signal);
