@@ -3,20 +3,10 @@ import { findCondition } from "../platform/kube/objects.ts";
 import { center } from "./testing/center.ts";
 import { provisionedWorld, type World } from "./testing/world.ts";
 
-const identities = (objects: readonly { kind: string; metadata: { name: string } }[]) =>
-  objects.map(({ kind, metadata }) => `${kind}/${metadata.name.replace(/-[0-9a-f]{10}$/, "-<hash>")}`);
-
 const verdict = (world: World, type: string) => {
   const condition = findCondition(world.fc.status?.conditions, type);
   return condition === undefined ? undefined : `${condition.status} ${condition.reason}`;
 };
-
-const _summary = (world: World) => ({
-  phase: world.fc.status?.phase,
-  conditions: Object.fromEntries(
-    (world.fc.status?.conditions ?? []).map(({ type }) => [type, verdict(world, type)]),
-  ),
-});
 
 describe("a ready center", () => {
   it("keeps the old services running until the new release is migrated", () => {
@@ -26,8 +16,7 @@ describe("a ready center", () => {
       metadata: { ...world.fc.metadata, generation: 2 },
       spec: { ...world.fc.spec, release: { image: "registry.example/cell:2" } },
     };
-    const plan = world.settle();
-    expect(identities(plan.objects)).not.toContain("Deployment/cell");
+    world.settle();
     expect(JSON.stringify(world.get("Deployment", "cell"))).toContain("registry.example/cell:1");
     expect([verdict(world, "Ready"), verdict(world, "Available"), world.fc.status?.phase]).toEqual([
       "False Migrating",

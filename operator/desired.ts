@@ -8,13 +8,13 @@ import { buildCache } from "./build/cache.ts";
 import { type Cell, cellOf } from "./build/cell.ts";
 import { buildDatabase } from "./build/database.ts";
 import { buildDisruptionBudgets } from "./build/disruption.ts";
-import { hashOf } from "./build/hash.ts";
 import { buildFenceJob, buildProvisionJob, provisionHash } from "./build/jobs.ts";
 import { buildLimitRange, buildNamespace } from "./build/namespace.ts";
 import { buildNetworkPolicies } from "./build/network.ts";
 import { buildQuota } from "./build/quota.ts";
 import { buildSecrets } from "./build/secrets.ts";
 import { buildSliceDeployments, buildSliceServices } from "./build/slices.ts";
+import { deploymentsOf, rolloutFor, withRevision } from "./deployments.ts";
 import { decideEpochs, type Epochs } from "./epoch.ts";
 import type { Situation } from "./facts.ts";
 import { planDeletion } from "./finalize.ts";
@@ -93,9 +93,11 @@ function planCell(
   const retry = failedJobs(observed, nowMs);
   const holds = holdsOf(observed.objects, nowMs);
   const skipped = new Set([...holds.held, ...retry.due.map(identity)]);
+  const rollout = rolloutFor(fc, cell, parts, observed, provisioned && !epochs.issued);
   const steps = [
     ...parts.base,
     ...lateObjects(parts, epochs, { provisioned, databaseUp: isDatabaseUp(cell, observed) }),
+    ...rollout.apply,
   ];
   const superseded = supersededObjects(observed, {
     wanted: [...parts.base, parts.provisionJob, ...parts.fenceJobs, ...parts.deployments],
@@ -107,6 +109,7 @@ function planCell(
     epochs,
     base: parts.base,
     deployments: parts.deployments,
+    rollout,
     provisionJob: parts.provisionJob.metadata.name,
     provision,
     provisionedHash: provisioned ? hash : undefined,
@@ -147,7 +150,7 @@ function partsOf(cell: Cell, epochs: Epochs, observed: Observed, random: () => s
     base,
     provisionJob: buildProvisionJob(cell),
     fenceJobs: fencedEpoch === undefined ? [] : [buildFenceJob(cell, fencedEpoch)],
-    deployments: buildSliceDeployments(cell, configChecksum(base)).map(withRevision),
+    deployments: deploymentsOf(cell, base),
   };
 }
 
@@ -162,7 +165,6 @@ function lateObjects(
   return [
     ...(reached.provisioned || reached.databaseUp ? [parts.provisionJob] : []),
     ...(reached.databaseUp ? parts.fenceJobs : []),
-    ...(reached.provisioned ? parts.deployments : []),
   ];
 }
 
@@ -190,18 +192,6 @@ function buildBase(cell: Cell, observed: Observed, random: () => string): KubeOb
     ...buildSliceServices(cell),
     ...buildDisruptionBudgets(cell),
   ];
-}
-
-function withRevision(object: KubeObject): KubeObject {
-  if (object.kind !== "Deployment" && object.kind !== "StatefulSet") return object;
-  const spec = object.spec as Record<string, unknown>;
-  const { volumeClaimTemplates: _fixed, ...changeable } = spec;
-  const annotations = { ...object.metadata.annotations, [ANNOTATIONS.revision]: hashOf(changeable) };
-  return { ...object, metadata: { ...object.metadata, annotations } };
-}
-
-function configChecksum(base: readonly KubeObject[]): string {
-  return hashOf(base.filter(({ kind }) => kind === "Secret").map((secret) => secret.data));
 }
 
 function isRolledOut(deployment: KubeObject, observed: Observed): boolean {

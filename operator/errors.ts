@@ -23,3 +23,9 @@ export function stalled(reason: string, message: string): StepState {
 export function unknown(reason: string, message: string): StepState {
   return { kind: "unknown", reason, message };
 }
+
+/** A sentence of at most 400 characters that ends with a full stop. */
+export function trimmed(text: string): string {
+  const short = text.trim().slice(0, 400);
+  return /[.!?]$/.test(short) ? short : `${short}.`;
+}

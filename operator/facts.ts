@@ -2,6 +2,7 @@ import type { KubeObject } from "../platform/kube/objects.ts";
 import type { Cell } from "./build/cell.ts";
 import type { Epochs } from "./epoch.ts";
 import type { Ownership } from "./ownership.ts";
+import type { RolloutPlan } from "./rollout.ts";
 import type { JobOutcome } from "./workloads.ts";
 
 /** What a pass that builds the cell has decided; status.ts words it. */
@@ -11,6 +12,7 @@ export interface Facts {
   /** Desired objects up to the database's schema. */
   readonly base: readonly KubeObject[];
   readonly deployments: readonly KubeObject[];
+  readonly rollout: RolloutPlan;
   readonly provisionJob: string;
   readonly provision: JobOutcome;
   /** Set once schema and topics are as the desired cell needs them. */

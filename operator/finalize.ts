@@ -5,11 +5,11 @@ import type { OperatorSettings } from "./api/settings.ts";
 import { type Cell, cellOf } from "./build/cell.ts";
 import { buildRemoveJob, REMOVAL_BOUND_SECONDS } from "./build/jobs.ts";
 import { buildNamespace } from "./build/namespace.ts";
+import { trimmed } from "./errors.ts";
 import { find, identity, type Observed } from "./observed.ts";
 import { ownershipOf } from "./ownership.ts";
 import type { Notice, Plan } from "./plan.ts";
 import { statusOf } from "./status.ts";
-import { trimmed } from "./steps.ts";
 import { jobOutcome } from "./workloads.ts";
 
 /** What one step of a deletion wants; `message` is for the condition Deleting. */

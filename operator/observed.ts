@@ -26,6 +26,11 @@ export function find(
   return observed.objects.find((object) => object.kind === kind && object.metadata.name === name);
 }
 
+/** Pods of one workload of the cell. */
+export function podsOf(observed: Pick<Observed, "pods">, component: string): KubeObject[] {
+  return observed.pods.filter((pod) => pod.metadata.labels?.["app.kubernetes.io/component"] === component);
+}
+
 /** Identity of an object inside one cell. */
 export function identity(object: KubeObject): string {
   return `${object.kind}/${object.metadata.name}`;

@@ -2,8 +2,8 @@ import { type Condition, type ConditionInput, setCondition } from "../platform/k
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { FulfillmentCenterStatus } from "./api/fulfillment-center-status.ts";
 import type { WriteFailure } from "./apply.ts";
+import { trimmed } from "./errors.ts";
 import { phaseOf } from "./phase.ts";
-import { trimmed } from "./steps.ts";
 
 /** The status of a pass whose writes were refused for good: a person has to act, and reads the server's own sentence. */
 export function withWriteFailures(

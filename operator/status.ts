@@ -1,4 +1,9 @@
-import { type Condition, type ConditionInput, setCondition } from "../platform/kube/objects.ts";
+import {
+  type Condition,
+  type ConditionInput,
+  type KubeObject,
+  setCondition,
+} from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { FulfillmentCenterStatus } from "./api/fulfillment-center-status.ts";
 import { cellNamespace } from "./api/names.ts";
@@ -21,7 +26,8 @@ export function statusOf(
   nowMs: number,
 ): FulfillmentCenterStatus {
   const previous = fc.status ?? {};
-  const steps = situation.kind === "building" ? stepsOf(situation.facts, observed) : undefined;
+  const steps =
+    situation.kind === "building" ? stepsOf(situation.facts, observed, previous.release?.current) : undefined;
   const verdicts = verdictsOf(fc, observed, situation, steps);
   const generation = fc.metadata.generation ?? 0;
   let conditions: Condition[] = previous.conditions ?? [];
@@ -117,8 +123,14 @@ function serviceCounts(observed: Observed) {
     .filter(({ kind }) => kind === "Deployment")
     .map((deployment) => {
       const { replicas, ready } = rolloutOf(deployment);
-      return { name: deployment.metadata.name, replicas, ready };
+      const image = imageOf(deployment);
+      return { name: deployment.metadata.name, replicas, ready, ...(image === undefined ? {} : { image }) };
     })
     .sort((a, b) => a.name.localeCompare(b.name))
     .slice(0, 16);
+}
+
+function imageOf(deployment: KubeObject): string | undefined {
+  const { template } = deployment.spec as { template?: { spec?: { containers?: { image?: string }[] } } };
+  return template?.spec?.containers?.[0]?.image;
 }

@@ -1,9 +1,9 @@
-import type { KubeObject } from "../platform/kube/objects.ts";
 import { COCKROACH_CERTIFICATES } from "./build/cockroach.ts";
-import { done, type StepState, stalled, unknown, waiting } from "./errors.ts";
+import { done, type StepState, stalled, trimmed, unknown, waiting } from "./errors.ts";
 import type { Facts } from "./facts.ts";
-import { find, identity, type Observed } from "./observed.ts";
-import { blockersOf, rolloutFailure, rolloutOf } from "./workloads.ts";
+import { find, identity, type Observed, podsOf } from "./observed.ts";
+import { servicesReady } from "./services-ready.ts";
+import { blockersOf, rolloutOf } from "./workloads.ts";
 
 /** State of each step towards a serving cell, by condition type. */
 export interface Steps {
@@ -16,15 +16,15 @@ export interface Steps {
   readonly Isolated: StepState;
 }
 
-/** Reads the steps of a cell off the objects that exist. */
-export function stepsOf(facts: Facts, observed: Observed): Steps {
+/** Reads the steps of a cell off the objects that exist. `running` is the image that the whole cell ran last. */
+export function stepsOf(facts: Facts, observed: Observed, running?: string): Steps {
   return {
     Provisioned: provisioned(facts, observed),
     DatabaseReady: databaseReady(facts, observed),
     SchemaMigrated: schemaMigrated(facts),
     CacheReady: storeReady("cache", "cache", facts, observed),
     TopicsReady: topicsReady(facts),
-    ServicesReady: servicesReady(facts, observed),
+    ServicesReady: servicesReady(facts, observed, running),
     Isolated: isolated(facts),
   };
 }
@@ -122,40 +122,6 @@ function topicsReady(facts: Facts): StepState {
   return waiting("WaitingForJob", "Made by the same Job as the schema; no action needed.");
 }
 
-function servicesReady(facts: Facts, observed: Observed): StepState {
-  const { deployments, cell } = facts;
-  if (facts.provisionedHash === undefined)
-    return waiting("WaitingForSchema", "Services of this release start when the schema is migrated.");
-  const states = deployments.map((desired) => {
-    const live = find(observed, "Deployment", desired.metadata.name);
-    return { name: desired.metadata.name, live, rollout: rolloutOf(live, desired) };
-  });
-  const behind = states.filter(({ rollout }) => !rollout.complete);
-  if (behind.length === 0) return done("Ready", "Every Deployment runs the desired release.");
-  const names = behind.map(({ name }) => name).join(", ");
-  for (const { name, live } of behind) {
-    const failure = rolloutFailure(live);
-    if (failure !== undefined)
-      return stalled(
-        "RolloutFailed",
-        `Deployment ${name} does not become ready: ${trimmed(failure)} See kubectl -n ${cell.namespace} logs deploy/${name}, then set release.image.`,
-      );
-  }
-  const held = behind.filter(({ name }) => facts.held.includes(`Deployment/${name}`));
-  if (held.length > 0)
-    return waiting(
-      "Held",
-      `Held by an annotation: ${held.map(({ name }) => name).join(", ")}; it goes on when the hold expires.`,
-    );
-  const [blocker] = blockersOf(behind.flatMap(({ name }) => podsOf(observed, name)));
-  if (blocker !== undefined)
-    return waiting(
-      "PodBlocked",
-      `Pod ${blocker.name} cannot start: ${blocker.reason}; see kubectl -n ${cell.namespace} describe pod ${blocker.name}.`,
-    );
-  return waiting("RollingOut", `Waiting for ${names}; no action needed.`);
-}
-
 function isolated(facts: Facts): StepState {
   if (facts.cell.spec.isolation.networkPolicy === "Required")
     return unknown(
@@ -166,14 +132,4 @@ function isolated(facts: Facts): StepState {
     "NotEnforced",
     "Policies are declared, but no probe has seen a denied packet: whether they hold depends on the network plugin.",
   );
-}
-
-function podsOf(observed: Observed, component: string): KubeObject[] {
-  return observed.pods.filter((pod) => pod.metadata.labels?.["app.kubernetes.io/component"] === component);
-}
-
-/** A sentence of at most 400 characters that ends with a full stop. */
-export function trimmed(text: string): string {
-  const short = text.trim().slice(0, 400);
-  return /[.!?]$/.test(short) ? short : `${short}.`;
 }

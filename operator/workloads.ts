@@ -20,6 +20,8 @@ interface Counts {
 
 interface ContainerStatus {
   name: string;
+  ready?: boolean;
+  restartCount?: number;
   state?: {
     waiting?: { reason?: string; message?: string };
     terminated?: { message?: string; exitCode?: number; finishedAt?: string; reason?: string };
@@ -41,14 +43,16 @@ const ABSENT: Rollout = { replicas: 0, ready: 0, available: 0, complete: false }
 
 /**
  * Compares a workload with what is desired of it: one that still carries another revision, or that somebody has
- * scaled, is not complete, whatever it counts. Without `desired` it is measured by its own spec.
+ * scaled, is not complete, whatever it counts. Without `desired` it is measured by its own spec, and so is the number
+ * of its pods when that is somebody else's to say.
  */
 export function rolloutOf(
   workload: KubeObject | undefined,
   desired: KubeObject | undefined = workload,
 ): Rollout {
   if (workload === undefined || desired === undefined) return ABSENT;
-  const replicas = (desired.spec as { replicas?: number }).replicas ?? 1;
+  const wish = (object: KubeObject) => (object.spec as { replicas?: number }).replicas;
+  const replicas = wish(desired) ?? wish(workload) ?? 1;
   const status = (workload.status ?? {}) as Counts;
   const ready = status.readyReplicas ?? 0;
   const seen = (status.observedGeneration ?? 0) >= (workload.metadata.generation ?? 0);
@@ -115,6 +119,37 @@ function lastResult(pods: readonly KubeObject[]): ProvisionResult | undefined {
       const result = parseProvisionResult(state?.terminated?.message ?? lastState?.terminated?.message);
       if (result !== undefined) return result;
     }
+  }
+  return undefined;
+}
+
+/** A container that has begun this often without becoming ready is not going to by itself. */
+const MAX_RESTARTS = 3;
+/** What a pod waits for that no waiting brings. */
+const HOPELESS = new Set([
+  "ErrImagePull",
+  "ImagePullBackOff",
+  "ErrImageNeverPull",
+  "InvalidImageName",
+  "CreateContainerConfigError",
+  "CreateContainerError",
+  "RunContainerError",
+]);
+
+/** Why the newest of these pods is not going to be ready, in a sentence; undefined while there is hope. */
+export function podFailure(pods: readonly KubeObject[]): string | undefined {
+  const [newest] = [...pods].sort((a, b) =>
+    (b.metadata.creationTimestamp ?? "").localeCompare(a.metadata.creationTimestamp ?? ""),
+  );
+  if (newest === undefined || newest.metadata.deletionTimestamp !== undefined) return undefined;
+  for (const { ready, restartCount = 0, state, lastState } of statusesOf(newest)) {
+    const reason = state?.waiting?.reason;
+    if (reason !== undefined && HOPELESS.has(reason))
+      return `pod ${newest.metadata.name} cannot start: ${reason}.`;
+    const exit = lastState?.terminated?.exitCode;
+    // Between two attempts it waits and runs by turns: how often it began does not flicker.
+    if (ready !== true && restartCount >= MAX_RESTARTS)
+      return `pod ${newest.metadata.name} ends again and again${exit === undefined ? "" : ` with exit code ${exit}`}.`;
   }
   return undefined;
 }

@@ -63,6 +63,7 @@ export const statusSchema = z
           name: z.string().max(63).describe("Name of the Deployment"),
           replicas: z.int().describe("Pods that are wanted"),
           ready: z.int().describe("Pods that serve"),
+          image: z.string().max(512).optional().describe("Image that its pods run or are being rolled to"),
         }),
       )
       .max(16)

@@ -1,0 +1,65 @@
+import type { KubeObject } from "../platform/kube/objects.ts";
+import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
+import { ANNOTATIONS } from "./api/names.ts";
+import type { Cell } from "./build/cell.ts";
+import { hashOf } from "./build/hash.ts";
+import type { EnvVar } from "./build/pod.ts";
+import { buildSliceDeployments } from "./build/slices.ts";
+import { find, identity, type Observed } from "./observed.ts";
+import { planRollout, type RolloutPlan } from "./rollout.ts";
+import { rolloutOf } from "./workloads.ts";
+
+/** How far the Deployments may go in this pass; those of the image before, to keep what waits as it was. */
+export function rolloutFor(
+  fc: FulfillmentCenter,
+  cell: Cell,
+  parts: { readonly base: readonly KubeObject[]; readonly deployments: readonly KubeObject[] },
+  observed: Observed,
+  provisioned: boolean,
+): RolloutPlan {
+  const { admittedEpoch, release } = fc.status ?? {};
+  const serving =
+    admittedEpoch === cell.epoch && !observed.objects.some((live) => isOfOlderEpoch(live, cell));
+  const image = release?.current;
+  const before = image === undefined ? undefined : { ...cell, spec: { ...cell.spec, release: { image } } };
+  const cache = find(observed, "StatefulSet", "cache");
+  // While another topology still serves, what is missing has never been.
+  const known = new Set(parts.deployments.map(identity));
+  const same = observed.objects.every(
+    (object) => object.kind !== "Deployment" || known.has(identity(object)),
+  );
+  const input = {
+    wanted: parts.deployments,
+    earlier: serving && same && before !== undefined ? deploymentsOf(before, parts.base) : [],
+    provisioned,
+    serving,
+    blockedBy: rolloutOf(cache).complete ? undefined : "the cell is Degraded: its cache is not ready",
+  };
+  return planRollout(input, observed);
+}
+
+/** Its pods can write nothing any more: going slowly would only keep them longer. */
+function isOfOlderEpoch(live: KubeObject, cell: Cell): boolean {
+  if (live.kind !== "Deployment") return false;
+  const { template } = live.spec as { template?: { spec?: { containers?: { env?: EnvVar[] }[] } } };
+  const epoch = template?.spec?.containers?.[0]?.env?.find(({ name }) => name === "CELL_EPOCH")?.value;
+  return epoch !== undefined && Number(epoch) < cell.epoch;
+}
+
+/** Every Deployment of the cell, each with the hash of what is wanted of it. */
+export function deploymentsOf(cell: Cell, base: readonly KubeObject[]): KubeObject[] {
+  return buildSliceDeployments(cell, configChecksum(base)).map(withRevision);
+}
+
+/** Marks a workload with the hash of what is wanted of it, as far as that can change. */
+export function withRevision(object: KubeObject): KubeObject {
+  if (object.kind !== "Deployment" && object.kind !== "StatefulSet") return object;
+  const spec = object.spec as Record<string, unknown>;
+  const { volumeClaimTemplates: _fixed, ...changeable } = spec;
+  const annotations = { ...object.metadata.annotations, [ANNOTATIONS.revision]: hashOf(changeable) };
+  return { ...object, metadata: { ...object.metadata, annotations } };
+}
+
+function configChecksum(base: readonly KubeObject[]): string {
+  return hashOf(base.filter(({ kind }) => kind === "Secret").map((secret) => secret.data));
+}
