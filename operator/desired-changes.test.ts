@@ -116,12 +116,19 @@ describe("a ready center", () => {
           labels: { "app.kubernetes.io/component": "database" },
         },
         spec: { resources: { requests: { storage: "1Gi" } } },
+        status: { phase: "Pending" },
       },
     ];
     world.fc = {
       ...world.fc,
       spec: { ...world.fc.spec, database: { ...world.fc.spec.database, storage: "2Gi" } },
     };
+    world.settle();
+    // The API server would refuse it, with a diff of the whole object.
+    expect(world.claims[0]?.spec).toEqual({ resources: { requests: { storage: "1Gi" } } });
+    expect(verdict(world, "DatabaseReady")).toBe("False VolumeNotBound");
+    expect(verdict(world, "Stalled")).toBe("False Progressing");
+    world.claims = world.claims.map((claim) => ({ ...claim, status: { phase: "Bound" } }));
     const plan = world.settle();
     expect(world.claims[0]?.spec).toEqual({ resources: { requests: { storage: "2Gi" } } });
     const set = plan.objects.find(

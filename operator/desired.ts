@@ -24,6 +24,7 @@ import { lostNamespace, namespaceReplaced, type Ownership, ownershipOf } from ".
 import type { Plan } from "./plan.ts";
 import { supersededObjects } from "./prune.ts";
 import { statusOf } from "./status.ts";
+import { STUCK_AFTER_MS, stuckObjects } from "./stuck.ts";
 import { growVolumes } from "./volumes.ts";
 import { type JobOutcome, jobOutcome, rolloutOf } from "./workloads.ts";
 
@@ -52,6 +53,7 @@ export function desired(
     finalizer,
     notices: [],
     status: statusOf(fc, observed, situation, nowMs),
+    ...(ownership.kind === "terminating" ? { requeueAfterMs: STUCK_AFTER_MS } : {}),
   });
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -60,10 +62,11 @@ export function desired(
       message: `${issue?.path.join(".") ?? "spec"}: ${issue?.message ?? "not valid"}`,
     });
   }
-  const blocked: Situation = { kind: "blocked", ownership, lostNamespace: lost };
+  const stuck = ownership.kind === "terminating" ? stuckObjects(observed, nowMs) : undefined;
+  const blocked: Situation = { kind: "blocked", ownership, lostNamespace: lost, stuck };
   if (ownership.kind === "taken" || ownership.kind === "terminating") return idle(blocked);
   if (!hasFinalizer(fc, FINALIZER)) return idle({ ...blocked, ownership: { kind: "absent" } }, "add");
-  if (fc.spec.paused) return idle({ kind: "paused" });
+  if (fc.spec.paused) return idle({ kind: "paused", lostNamespace: lost });
   return planCell(fc, observed, { ownership, lost }, { settings, nowMs, random });
 }
 

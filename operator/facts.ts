@@ -1,8 +1,10 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
+import type { Blocker } from "./api/fulfillment-center-status.ts";
 import type { Cell } from "./build/cell.ts";
 import type { Epochs } from "./epoch.ts";
 import type { Ownership } from "./ownership.ts";
 import type { RolloutPlan } from "./rollout.ts";
+import type { Stuck } from "./stuck.ts";
 import type { JobOutcome } from "./workloads.ts";
 
 /** What a pass that builds the cell has decided; status.ts words it. */
@@ -26,12 +28,19 @@ export interface Facts {
 /** How a pass went: it builds the cell, or there is one reason why it may not. */
 export type Situation =
   | { readonly kind: "building"; readonly facts: Facts; readonly lostNamespace: string | undefined }
-  | { readonly kind: "blocked"; readonly ownership: Ownership; readonly lostNamespace: string | undefined }
+  | {
+      readonly kind: "blocked";
+      readonly ownership: Ownership;
+      readonly lostNamespace: string | undefined;
+      /** What keeps an old namespace from being gone. */
+      readonly stuck: Stuck | undefined;
+    }
   | { readonly kind: "invalid"; readonly message: string }
-  | { readonly kind: "paused" }
+  | { readonly kind: "paused"; readonly lostNamespace: string | undefined }
   | {
       readonly kind: "deleting";
       readonly reason: string;
       readonly message: string;
       readonly stalled: boolean;
+      readonly blockers: readonly Blocker[];
     };

@@ -1,5 +1,6 @@
 import { hasFinalizer, type KubeObject } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
+import type { Blocker } from "./api/fulfillment-center-status.ts";
 import { ANNOTATIONS, FINALIZER, LABELS } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import { type Cell, cellOf } from "./build/cell.ts";
@@ -7,9 +8,10 @@ import { buildRemoveJob, REMOVAL_BOUND_SECONDS } from "./build/jobs.ts";
 import { buildNamespace } from "./build/namespace.ts";
 import { trimmed } from "./errors.ts";
 import { find, identity, type Observed } from "./observed.ts";
-import { ownershipOf } from "./ownership.ts";
+import { ownershipOf, storeOf } from "./ownership.ts";
 import type { Notice, Plan } from "./plan.ts";
 import { statusOf } from "./status.ts";
+import { foreignFinalizers, STUCK_AFTER_MS, stuckObjects } from "./stuck.ts";
 import { jobOutcome } from "./workloads.ts";
 
 /** What one step of a deletion wants; `message` is for the condition Deleting. */
@@ -20,6 +22,9 @@ interface Step {
   readonly objects?: readonly KubeObject[];
   readonly prune?: readonly KubeObject[];
   readonly finalizer?: "remove";
+  /** What it waits for does not always wake us: it is looked at again. */
+  readonly looksAgain?: boolean;
+  readonly blockers?: readonly Blocker[];
   readonly notices?: readonly Notice[];
 }
 
@@ -33,23 +38,39 @@ export function planDeletion(
   settings: OperatorSettings,
   nowMs: number,
 ): Plan {
-  const step = nextStep(fc, observed, settings);
+  const step = nextStep(fc, observed, settings, nowMs);
   return {
     objects: step.objects ?? [],
     prune: step.prune ?? [],
     finalizer: step.finalizer ?? "keep",
     notices: step.notices ?? [],
+    ...(step.looksAgain ? { requeueAfterMs: STUCK_AFTER_MS } : {}),
     status: statusOf(
       fc,
       observed,
-      { kind: "deleting", reason: step.reason, message: step.message, stalled: step.stalled === true },
+      {
+        kind: "deleting",
+        reason: step.reason,
+        message: step.message,
+        stalled: step.stalled === true,
+        blockers: step.blockers ?? [],
+      },
       nowMs,
     ),
   };
 }
 
-function nextStep(fc: FulfillmentCenter, observed: Observed, settings: OperatorSettings): Step {
-  if (!hasFinalizer(fc, FINALIZER)) return { reason: "Finished", message: "Nothing is left of the cell." };
+function nextStep(
+  fc: FulfillmentCenter,
+  observed: Observed,
+  settings: OperatorSettings,
+  nowMs: number,
+): Step {
+  if (!hasFinalizer(fc, FINALIZER))
+    return (
+      foreignFinalizers(fc, FINALIZER) ?? { reason: "Finished", message: "Nothing is left of the cell." }
+    );
+  const stuck = (): Partial<Step> => ({ looksAgain: true, ...stuckObjects(observed, nowMs) });
   if (fc.spec.deletion.protection) {
     return {
       reason: "Protected",
@@ -69,16 +90,17 @@ function nextStep(fc: FulfillmentCenter, observed: Observed, settings: OperatorS
     return {
       reason: "DeletingNamespace",
       message: `Namespace ${fc.status?.namespace ?? ""} is being deleted; no action needed.`,
+      ...stuck(),
     };
   // A namespace that is not ours is not ours to empty either.
   if (kind !== "ours")
     return { reason: "Finished", message: "Nothing is left of the cell.", finalizer: "remove" };
   const cell = cellOf(fc, settings, fc.status?.epoch ?? 0);
   const job = buildRemoveJob(cell);
-  return (
-    stopWorkloads(observed, fc.spec.deletion.policy === "Retain" ? RETAINED : KEPT_FOR_TOPICS, job) ??
-    (fc.spec.deletion.policy === "Retain" ? retain(cell, fc) : removeAll(cell, job, observed))
-  );
+  const kept = fc.spec.deletion.policy === "Retain" ? RETAINED : KEPT_FOR_TOPICS;
+  const stopping = stopWorkloads(observed, kept, job);
+  if (stopping !== undefined) return { ...stopping, ...stuck() };
+  return fc.spec.deletion.policy === "Retain" ? retain(cell, fc) : removeAll(cell, job, observed);
 }
 
 /** What stays of a retained cell; claims are not listed because they are never deleted by name. */
@@ -116,7 +138,10 @@ function retain(cell: Cell, fc: FulfillmentCenter): Step {
       ...base.metadata,
       // Emptied, not left out: the label came with the creation, and an apply cannot take away what it did not apply.
       labels: { ...base.metadata.labels, [LABELS.owner]: "", [LABELS.retained]: cell.uid },
-      annotations: { [ANNOTATIONS.epoch]: String(fc.status?.fencedEpoch ?? cell.epoch) },
+      annotations: {
+        [ANNOTATIONS.epoch]: String(fc.status?.fencedEpoch ?? cell.epoch),
+        [ANNOTATIONS.engine]: storeOf(fc.spec),
+      },
     },
   };
   return {

@@ -6,8 +6,8 @@ export function phaseOf(fc: FulfillmentCenter, conditions: readonly Condition[],
   const is = (type: string) => findCondition(conditions, type)?.status === "True";
   if (is("Deleting")) return "Deleting";
   if (fc.spec.paused) return "Paused";
-  if (is("Stalled")) return "Stalled";
   if (is("DataLost")) return "DataLost";
+  if (is("Stalled")) return "Stalled";
   if (findCondition(conditions, "Ready")?.reason === "Pending") return "Pending";
   if (fc.spec.mode === "Fenced") return is("Ready") ? "Fenced" : "Fencing";
   if (is("Ready")) return fc.spec.mode === "Draining" ? "Draining" : "Ready";

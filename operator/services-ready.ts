@@ -1,9 +1,11 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
+import { blockedPods } from "./blockers.ts";
 import { cellImage } from "./build/cell.ts";
 import { done, type StepState, stalled, trimmed, waiting } from "./errors.ts";
 import type { Facts } from "./facts.ts";
 import { find, type Observed, podsOf } from "./observed.ts";
-import { blockersOf, podFailure, rolloutFailure, rolloutOf } from "./workloads.ts";
+import { shortOf } from "./shortage.ts";
+import { podFailure, rolloutFailure, rolloutOf } from "./workloads.ts";
 
 interface Behind {
   readonly name: string;
@@ -26,6 +28,8 @@ export function servicesReady(facts: Facts, observed: Observed, running: string 
     .filter(({ complete }) => !complete);
   if (incomplete.length === 0) return done("Ready", "Every Deployment runs the desired release.");
   const behind = incomplete.filter(({ name }) => !rollout.waiting.includes(name));
+  const short = behind.map(({ live }) => shortOf(live, observed)).find((state) => state !== undefined);
+  if (short !== undefined) return short;
   // Pods that fail long after their rollout are no matter of the release.
   const rolling = rollout.waiting.length > 0 || (running !== undefined && running !== cellImage(cell));
   const failed = failureOf(behind, rolling, observed);
@@ -36,7 +40,7 @@ export function servicesReady(facts: Facts, observed: Observed, running: string 
       "Held",
       `Held by an annotation: ${held.map(({ name }) => name).join(", ")}; it goes on when the hold expires.`,
     );
-  const [blocker] = blockersOf(behind.flatMap(({ name }) => podsOf(observed, name)));
+  const [blocker] = blockedPods(behind.flatMap(({ name }) => podsOf(observed, name)));
   if (blocker !== undefined)
     return waiting(
       "PodBlocked",

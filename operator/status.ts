@@ -7,13 +7,14 @@ import {
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { FulfillmentCenterStatus } from "./api/fulfillment-center-status.ts";
 import { cellNamespace } from "./api/names.ts";
+import { blockersOf } from "./blockers.ts";
 import { cellImage } from "./build/cell.ts";
 import type { Situation } from "./facts.ts";
 import type { Observed } from "./observed.ts";
 import { phaseOf } from "./phase.ts";
 import { type Steps, stepsOf } from "./steps.ts";
 import { type Verdict, verdictsOf } from "./verdicts.ts";
-import { blockersOf, rolloutOf } from "./workloads.ts";
+import { rolloutOf } from "./workloads.ts";
 
 /**
  * The whole status after a pass. Every condition is present from the first visit on; transition times move only with
@@ -44,7 +45,7 @@ export function statusOf(
   const carried =
     situation.kind === "building"
       ? buildingFields(fc, observed, situation, steps!, verdicts)
-      : keptFields(previous);
+      : { ...keptFields(previous), ...lookedAt(observed, situation) };
   return {
     observedGeneration: generation,
     ...carried,
@@ -63,6 +64,24 @@ function keptFields(previous: FulfillmentCenterStatus): FulfillmentCenterStatus 
     ...kept
   } = previous;
   return kept;
+}
+
+/** What is seen of a cell even while nothing is built: what is empty is left out. */
+function lookedAt(observed: Observed, situation: Situation): FulfillmentCenterStatus {
+  if (situation.kind === "invalid" || situation.kind === "building") return {};
+  const blockers =
+    situation.kind === "paused"
+      ? blockersOf(observed)
+      : situation.kind === "blocked"
+        ? (situation.stuck?.blockers ?? [])
+        : situation.blockers;
+  const services = situation.kind === "paused" ? serviceCounts(observed) : [];
+  const lost = situation.kind === "deleting" ? undefined : situation.lostNamespace;
+  return {
+    ...(blockers.length === 0 ? {} : { blockers: [...blockers] }),
+    ...(services.length === 0 ? {} : { services }),
+    ...(lost === undefined ? {} : { lostNamespaceUid: lost }),
+  };
 }
 
 function buildingFields(
@@ -85,7 +104,7 @@ function buildingFields(
   const replaced =
     current !== previous.release?.current ? previous.release?.current : previous.release?.previous;
   // What is empty is left out: the API server would not store it, and the next pass would write it again.
-  const blockers = blockersOf(observed.pods);
+  const blockers = blockersOf(observed);
   const services = serviceCounts(observed);
   return {
     namespace: cellNamespace(fc.metadata.name),

@@ -1,9 +1,13 @@
+import type { KubeObject } from "../platform/kube/objects.ts";
+import { blockedPods } from "./blockers.ts";
 import { COCKROACH_CERTIFICATES } from "./build/cockroach.ts";
 import { done, type StepState, stalled, trimmed, unknown, waiting } from "./errors.ts";
 import type { Facts } from "./facts.ts";
 import { find, identity, type Observed, podsOf } from "./observed.ts";
 import { servicesReady } from "./services-ready.ts";
-import { blockersOf, rolloutOf } from "./workloads.ts";
+import { shortOf } from "./shortage.ts";
+import { unboundClaim } from "./volumes.ts";
+import { rolloutOf } from "./workloads.ts";
 
 /** State of each step towards a serving cell, by condition type. */
 export interface Steps {
@@ -21,7 +25,7 @@ export function stepsOf(facts: Facts, observed: Observed, running?: string): Ste
   return {
     Provisioned: provisioned(facts, observed),
     DatabaseReady: databaseReady(facts, observed),
-    SchemaMigrated: schemaMigrated(facts),
+    SchemaMigrated: schemaMigrated(facts, observed),
     CacheReady: storeReady("cache", "cache", facts, observed),
     TopicsReady: topicsReady(facts),
     ServicesReady: servicesReady(facts, observed, running),
@@ -61,10 +65,18 @@ function storeReady(name: string, what: string, facts: Facts, observed: Observed
   const desired = facts.base.find(({ kind, metadata }) => kind === "StatefulSet" && metadata.name === name);
   const live = rolloutOf(find(observed, "StatefulSet", name), desired);
   const held = facts.held.includes(`StatefulSet/${name}`);
+  const unbound = unboundClaim(desired, observed);
+  if (unbound !== undefined)
+    return waiting(
+      "VolumeNotBound",
+      `Claim ${unbound} of the ${what} has no volume yet and grows as soon as it has one; see kubectl -n ${facts.cell.namespace} describe pvc ${unbound}.`,
+    );
   if (live.complete)
     return done("Ready", `Every pod of the ${what} is ready (${live.ready} of ${live.replicas}).`);
+  const short = shortOf(find(observed, "StatefulSet", name), observed);
+  if (short !== undefined) return short;
   if (held) return waiting("Held", `The ${what} is held by an annotation; it goes on when the hold expires.`);
-  const [blocker] = blockersOf(podsOf(observed, name));
+  const [blocker] = blockedPods(podsOf(observed, name));
   if (blocker !== undefined)
     return waiting(
       "PodBlocked",
@@ -76,7 +88,7 @@ function storeReady(name: string, what: string, facts: Facts, observed: Observed
   );
 }
 
-function schemaMigrated(facts: Facts): StepState {
+function schemaMigrated(facts: Facts, observed: Observed): StepState {
   const { provision, provisionJob, cell } = facts;
   if (facts.provisionedHash !== undefined)
     return done("Migrated", "Roles, schema and lease row are as this release needs them.");
@@ -100,6 +112,8 @@ function schemaMigrated(facts: Facts): StepState {
       `${text} It is tried again; see kubectl -n ${cell.namespace} logs job/${provisionJob}.`,
     );
   }
+  const short = shortOf(find(observed, "Job", provisionJob), observed);
+  if (short !== undefined) return short;
   if (provision.kind === "absent")
     return waiting("WaitingForDatabase", "Runs as soon as the database is ready; no action needed.");
   return waiting("Migrating", `Job ${provisionJob} makes roles, schema and topics; no action needed.`);

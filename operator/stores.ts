@@ -7,6 +7,7 @@ import type { Store } from "../platform/kube/store.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { FULFILLMENT_CENTER, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
+import { tellingStatus } from "./stuck.ts";
 
 /** Kinds inside a cell that are ours and followed by label; apart from pods and claims they may be pruned. */
 export const CELL_KINDS: readonly ResourceRef[] = [
@@ -101,10 +102,11 @@ export function createStores(options: { client: KubeClient; log: KubeLog; metric
   };
 }
 
-/** Of a namespace only its name, marks and state are read. */
+/** Of a namespace only its name, marks and what keeps it from being gone are read. */
 function nameAndMarks(object: KubeObject): KubeObject {
   const { apiVersion, kind, metadata } = stripHistory(object);
-  return { apiVersion, kind, metadata };
+  const status = tellingStatus(object);
+  return { apiVersion, kind, metadata, ...(status === undefined ? {} : { status }) };
 }
 
 /** Of a pod only its labels, owner and status are read: its spec is most of its size. */

@@ -32,7 +32,7 @@ export function verdictsOf(
   const states = Object.fromEntries(
     STEPS.map((type) => [type, steps?.[type] ?? notYet(situation)]),
   ) as unknown as Steps;
-  const stop = stopOf(situation, states);
+  const stop = stopOf(observed, situation, states);
   const available = availableOf(fc, observed, situation, states);
   const ready = readyOf(fc, situation, states, stop);
   const lost = "lostNamespace" in situation ? situation.lostNamespace : undefined;
@@ -96,13 +96,31 @@ function notYet(situation: Situation): StepState {
 }
 
 /** The one reason that a person must act on, when there is one. */
-function stopOf(situation: Situation, states: Steps): { reason: string; message: string } | undefined {
+function stopOf(
+  observed: Observed,
+  situation: Situation,
+  states: Steps,
+): { readonly reason: string; readonly message: string } | undefined {
   if (situation.kind === "invalid")
     return { reason: "InvalidSpec", message: `The spec cannot be used: ${situation.message}; correct it.` };
   if (situation.kind === "deleting") return situation.stalled ? situation : undefined;
-  if (situation.kind === "blocked" && situation.ownership.kind === "taken")
-    return { reason: "NamespaceTaken", message: situation.ownership.message };
-  return STEPS.map((type) => states[type]).find((state) => state.kind === "stalled");
+  if (situation.kind === "blocked" && situation.ownership.kind === "taken") return situation.ownership;
+  const stalled = STEPS.map((type) => states[type]).find((state) => state.kind === "stalled");
+  if (stalled !== undefined || situation.kind !== "building" || situation.lostNamespace === undefined)
+    return stalled;
+  // The empty cell is built first: until then there is nothing for a person to look at or to restore into.
+  const built = openGate(situation.facts, states) === undefined && !situation.facts.epochs.issued;
+  return built
+    ? { reason: "DataLost", message: dataLostMessage(observed, situation.lostNamespace) }
+    : undefined;
+}
+
+/** The first step that keeps the cell from being ready. */
+function openGate(facts: Facts, states: Steps): StepState | undefined {
+  const gates = STEPS.filter(
+    (type) => type !== "Isolated" || facts.cell.spec.isolation.networkPolicy === "Required",
+  );
+  return gates.map((type) => states[type]).find((state) => state.kind !== "done");
 }
 
 function availableOf(
@@ -113,13 +131,8 @@ function availableOf(
 ): Verdict {
   if (situation.kind === "deleting")
     return ["False", "Deleting", "The center is being deleted and takes no orders."];
-  if (situation.kind === "paused") {
-    const known = fc.status?.conditions?.find(({ type }) => type === "Available");
-    return known === undefined
-      ? ["Unknown", "Paused", "The operator is paused; set paused to false."]
-      : [known.status, known.reason, known.message];
-  }
-  if (situation.kind !== "building") return ["False", "NotBuilt", "The cell does not exist yet; see Ready."];
+  if (situation.kind !== "building" && situation.kind !== "paused")
+    return ["False", "NotBuilt", "The cell does not exist yet; see Ready."];
   if (situation.lostNamespace !== undefined)
     return ["False", "DataLost", dataLostMessage(observed, situation.lostNamespace)];
   if (fc.spec.mode !== "Active")
@@ -128,21 +141,32 @@ function availableOf(
       fc.spec.mode,
       `The center is ${fc.spec.mode.toLowerCase()} by its spec and takes no new orders.`,
     ];
-  if (states.DatabaseReady.kind !== "done")
+  if (situation.kind === "paused") {
+    if (observed.namespace === undefined)
+      return ["False", "NotBuilt", "The cell does not exist yet; set paused to false to have it made."];
+    if (!storeStands("database", observed) && fc.spec.database.external === undefined)
+      return ["False", "DatabaseNotReady", "Not every pod of the database is ready; look at its pods."];
+  } else if (states.DatabaseReady.kind !== "done")
     return ["False", "DatabaseNotReady", states.DatabaseReady.message];
-  const silent = SLICE_NAMES.filter((slice) => !sliceServes(slice, observed, situation.facts));
+  const issued = situation.kind === "building" && situation.facts.epochs.issued;
+  const silent = SLICE_NAMES.filter((slice) => issued || !sliceServes(slice, observed));
   if (silent.length > 0)
     return ["False", "ServicesNotReady", `Not serving: ${silent.join(", ")}; see ServicesReady.`];
   return ["True", "Serving", "Every service has a pod that serves."];
 }
 
-function sliceServes(slice: string, observed: Observed, facts: Facts): boolean {
-  if (facts.epochs.issued) return false;
+function sliceServes(slice: string, observed: Observed): boolean {
   return observed.objects.some((object) => {
     if (object.kind !== "Deployment") return false;
     const { template } = object.spec as { template?: { metadata?: { labels?: Record<string, string> } } };
     return template?.metadata?.labels?.[LABELS.slice(slice)] !== undefined && rolloutOf(object).available > 0;
   });
+}
+
+/** By its own spec: a paused operator compares with nothing else. */
+function storeStands(name: string, observed: Observed): boolean {
+  const live = rolloutOf(find(observed, "StatefulSet", name));
+  return live.replicas > 0 && live.ready >= live.replicas;
 }
 
 function readyOf(
@@ -161,17 +185,15 @@ function readyOf(
       ? [
           "False",
           "NamespaceTerminating",
-          "The old namespace is still being deleted; the cell is made anew when it is gone.",
+          situation.stuck?.message ??
+            "The old namespace is still being deleted; the cell is made anew when it is gone.",
         ]
       : ["Unknown", "Pending", "The first pass has begun; no action needed."];
   }
   const { facts } = situation;
   if (situation.lostNamespace !== undefined)
     return ["False", "DataLost", "The cell was rebuilt empty; see DataLost for how to admit it."];
-  const gates = STEPS.filter(
-    (type) => type !== "Isolated" || facts.cell.spec.isolation.networkPolicy === "Required",
-  );
-  const open = gates.map((type) => states[type]).find((state) => state.kind !== "done");
+  const open = openGate(facts, states);
   if (facts.epochs.issued)
     return ["False", "EpochIssued", "A new epoch was issued; the services follow it. No action needed."];
   if (open !== undefined) return ["False", open.reason, open.message];
@@ -196,7 +218,8 @@ function fencedReady(facts: Facts): Verdict {
 
 function reconcilingOf(situation: Situation, ready: Verdict, stop: unknown): Verdict {
   if (situation.kind === "paused")
-    return ["False", "Paused", "The operator is asked not to act; set paused to false to go on."];
+    // Nobody can tell whether the spec is carried out: who waits for it must not take it for done.
+    return ["True", "Paused", "The operator is asked not to act; set paused to false to go on."];
   if (stop !== undefined) return ["False", "Stalled", "The operator waits for a person; see Stalled."];
   return ready[0] === "True"
     ? ["False", "UpToDate", "Everything is as the spec asks."]
@@ -210,9 +233,16 @@ function degradedOf(observed: Observed, situation: Situation, states: Steps, ava
     "NotDegraded",
     "The cell serves at full strength, or not at all; see Available.",
   ];
-  if (situation.kind !== "building" || available[0] !== "True") return full;
-  if (states.CacheReady.kind !== "done") return ["True", "CacheNotReady", states.CacheReady.message];
-  const short = situation.facts.deployments.filter((desired) => {
+  if ((situation.kind !== "building" && situation.kind !== "paused") || available[0] !== "True") return full;
+  if (situation.kind === "building" && states.CacheReady.kind !== "done")
+    return ["True", "CacheNotReady", states.CacheReady.message];
+  if (situation.kind === "paused" && !storeStands("cache", observed))
+    return ["True", "CacheNotReady", "Not every pod of the cache is ready; look at its pods."];
+  const deployments =
+    situation.kind === "building"
+      ? situation.facts.deployments
+      : observed.objects.filter(({ kind }) => kind === "Deployment");
+  const short = deployments.filter((desired) => {
     const live = find(observed, "Deployment", desired.metadata.name);
     return live !== undefined && rolloutOf(live).available < rolloutOf(live).replicas;
   });

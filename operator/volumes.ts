@@ -22,9 +22,9 @@ export function growVolumes(objects: readonly KubeObject[], observed: Observed):
     const existing = (live?.spec as WithClaims | undefined)?.volumeClaimTemplates;
     if (object.kind !== "StatefulSet" || wanted === undefined || existing === undefined) return [object];
     const kept = { ...object, spec: { ...spec, volumeClaimTemplates: existing } };
-    const grown = observed.claims
-      .filter((claim) => claim.metadata.labels?.[LABELS.component] === object.metadata.name)
-      .filter((claim) => parseBytes(sizeOf(claim)) < parseBytes(wanted))
+    const grown = smallerClaims(object, observed)
+      // The API server changes a claim's size only once it has a volume.
+      .filter(isBound)
       .map((claim) => ({
         apiVersion: "v1",
         kind: "PersistentVolumeClaim",
@@ -33,6 +33,28 @@ export function growVolumes(objects: readonly KubeObject[], observed: Observed):
       }));
     return [kept, ...grown];
   });
+}
+
+/** Name of a claim that has to grow and cannot yet, because it has no volume. */
+export function unboundClaim(
+  desired: KubeObject | undefined,
+  observed: Pick<Observed, "claims">,
+): string | undefined {
+  if (desired === undefined) return undefined;
+  return smallerClaims(desired, observed).find((claim) => !isBound(claim))?.metadata.name;
+}
+
+/** Claims of a StatefulSet that are smaller than it asks for now. */
+function smallerClaims(desired: KubeObject, observed: Pick<Observed, "claims">): KubeObject[] {
+  const wanted = (desired.spec as WithClaims).volumeClaimTemplates?.[0]?.spec.resources.requests.storage;
+  if (wanted === undefined) return [];
+  return observed.claims
+    .filter((claim) => claim.metadata.labels?.[LABELS.component] === desired.metadata.name)
+    .filter((claim) => parseBytes(sizeOf(claim)) < parseBytes(wanted));
+}
+
+function isBound(claim: KubeObject): boolean {
+  return (claim.status as { phase?: string } | undefined)?.phase === "Bound";
 }
 
 function sizeOf(claim: KubeObject): string {

@@ -1,5 +1,4 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
-import type { Blocker } from "./api/fulfillment-center-status.ts";
 import { ANNOTATIONS } from "./api/names.ts";
 import { type ProvisionResult, parseProvisionResult } from "./api/provision-result.ts";
 
@@ -18,7 +17,8 @@ interface Counts {
   }[];
 }
 
-interface ContainerStatus {
+/** What the kubelet says of one container. */
+export interface ContainerStatus {
   name: string;
   ready?: boolean;
   restartCount?: number;
@@ -154,36 +154,7 @@ export function podFailure(pods: readonly KubeObject[]): string | undefined {
   return undefined;
 }
 
-function statusesOf(pod: KubeObject): ContainerStatus[] {
+/** Of each container, also of one that has not started. */
+export function statusesOf(pod: KubeObject): ContainerStatus[] {
   return ((pod.status ?? {}) as { containerStatuses?: ContainerStatus[] }).containerStatuses ?? [];
-}
-
-const MAX_BLOCKERS = 16;
-/** States that pass by themselves within a second or two and would only flicker in the status. */
-const USUAL = new Set(["ContainerCreating", "PodInitializing"]);
-
-/** Pods that cannot start, with the reason that the scheduler or kubelet gives; sorted by name. */
-export function blockersOf(pods: readonly KubeObject[]): Blocker[] {
-  const found = pods.flatMap((pod): Blocker[] => {
-    const reason = blockedBy(pod);
-    return reason === undefined
-      ? []
-      : [{ kind: "Pod", name: pod.metadata.name, reason: reason.slice(0, 256) }];
-  });
-  return found.sort((a, b) => a.name.localeCompare(b.name)).slice(0, MAX_BLOCKERS);
-}
-
-function blockedBy(pod: KubeObject): string | undefined {
-  const conditions = ((pod.status ?? {}) as Counts).conditions ?? [];
-  const unscheduled = conditions.find(({ type, status }) => type === "PodScheduled" && status === "False");
-  if (unscheduled !== undefined)
-    return `${unscheduled.reason ?? "Unscheduled"}: ${unscheduled.message ?? ""}`.trim();
-  for (const { state, lastState } of statusesOf(pod)) {
-    const reason = state?.waiting?.reason;
-    if (reason === undefined || USUAL.has(reason)) continue;
-    const exit = lastState?.terminated?.exitCode;
-    // The kubelet's own text counts seconds of backoff: the reason alone does not change from pass to pass.
-    return exit === undefined ? reason : `${reason} after exit code ${exit}`;
-  }
-  return undefined;
 }

@@ -173,7 +173,7 @@ describe("what the API server fills in", () => {
       mode: "Active",
       topology: "Compact",
       release: {},
-      capacity: { maxOrdersPerMinute: 600, pickers: 10 },
+      capacity: { maxOrdersPerMinute: 600 },
       database: { engine: "CockroachDB", storage: "20Gi" },
       cache: { memory: "64Mi", persistence: true },
       messaging: { partitions: 3, retentionHours: 168 },

@@ -21,9 +21,9 @@ export const statusSchema = z
   .object({
     observedGeneration: z
       .int()
-      .min(0)
+      .min(-1)
       .optional()
-      .describe("Generation of the spec that this status is about"),
+      .describe("Generation of the spec that this status is about; -1 before the operator has looked"),
     phase: z
       .string()
       .max(32)
@@ -81,7 +81,11 @@ export const statusSchema = z
       .optional()
       .meta({ description: "Objects that the cell waits for" }),
   })
-  .describe("What the operator last saw of the cell");
+  .meta({
+    description: "What the operator last saw of the cell",
+    // Without it a center that nobody has looked at yet would count as done for tools that wait by kstatus.
+    default: { observedGeneration: -1 },
+  });
 
 export type FulfillmentCenterStatus = Omit<z.output<typeof statusSchema>, "conditions"> & {
   conditions?: Condition[];

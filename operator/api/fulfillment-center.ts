@@ -282,7 +282,6 @@ export const specSchema = z
           .max(100_000)
           .default(600)
           .describe("Orders above this rate are refused at once"),
-        pickers: z.int().min(0).max(10_000).default(10).describe("How many people pick in the center"),
       })
       .prefault({})
       .describe("How much the center can do"),

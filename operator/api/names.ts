@@ -46,6 +46,8 @@ export const ANNOTATIONS = {
   acknowledgeDataLoss: `${GROUP}/acknowledge-data-loss`,
   /** On a retained namespace: the last epoch of the center that left it. */
   epoch: `${GROUP}/epoch`,
+  /** On a retained namespace: the engine of the database whose volumes are in it. */
+  engine: `${GROUP}/engine`,
   /** On workloads: hash of the desired spec, so that a rollout of an older one is not taken for done. */
   revision: `${GROUP}/revision`,
   /** On pod templates: hash of the Secrets that the pods read. */

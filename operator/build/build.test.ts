@@ -234,7 +234,9 @@ describe("Jobs", () => {
   });
 
   it("keep their name when what they do not read changes", () => {
-    expect(name({ topology: "Separate", mode: "Draining", capacity: { pickers: 3 } })).toBe(name({}));
+    expect(name({ topology: "Separate", mode: "Draining", capacity: { maxOrdersPerMinute: 3 } })).toBe(
+      name({}),
+    );
   });
 
   it("say what they run", () => {

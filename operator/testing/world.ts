@@ -6,6 +6,7 @@ import { desired } from "../desired.ts";
 import type { Observed } from "../observed.ts";
 import type { Plan } from "../plan.ts";
 import { SETTINGS } from "./center.ts";
+import { type Kstatus, kstatusOf } from "./kstatus.ts";
 
 const KEY = { kty: "EC", crv: "P-256", x: "cell-x", y: "cell-y", kid: "cell-key" };
 export const CELL_KEY = { privateJwk: { ...KEY, d: "cell-d" }, publicJwk: KEY };
@@ -63,7 +64,7 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
       desired(world.fc, world.observed(), settings, world.nowMs, () => `secret-${++secrets}`),
     pass(settings) {
       const plan = world.plan(settings);
-      assertWellFormed(plan);
+      assertWellFormed(plan, world.fc);
       for (const object of plan.objects) put(object);
       for (const object of plan.prune) {
         if (object.kind === "Namespace") world.namespace = undefined;
@@ -192,7 +193,7 @@ export function provisionedWorld(fc: FulfillmentCenter): World {
 }
 
 /** What must hold of every plan on every way through a cell's life. */
-function assertWellFormed({ status, objects, prune }: Plan): void {
+function assertWellFormed({ status, objects, prune }: Plan, fc: FulfillmentCenter): void {
   const conditions = status.conditions ?? [];
   const value = (type: string) => conditions.find((condition) => condition.type === type)?.status;
   const faults = [
@@ -209,6 +210,9 @@ function assertWellFormed({ status, objects, prune }: Plan): void {
     ...(value("Reconciling") === "True" && value("Stalled") === "True"
       ? ["Reconciling and Stalled at once"]
       : []),
+    ...(kstatusOf({ metadata: fc.metadata, status }) === settledAs(fc, value("Ready"), value("Stalled"))
+      ? []
+      : ["another kstatus than Ready and Stalled say"]),
     ...(conditions.every(({ type }, index) => index === 0 || type > conditions[index - 1]!.type)
       ? []
       : ["unsorted conditions"]),
@@ -219,4 +223,11 @@ function assertWellFormed({ status, objects, prune }: Plan): void {
     ...objects.filter((object) => prune.includes(object)).map(({ kind }) => `applies and prunes a ${kind}`),
   ];
   if (faults.length > 0) throw new Error(`the plan is not well formed: ${faults.join("; ")}`);
+}
+
+/** What tools that wait by kstatus have to make of a status. */
+function settledAs(fc: FulfillmentCenter, ready: string | undefined, stalled: string | undefined): Kstatus {
+  if (fc.metadata.deletionTimestamp !== undefined) return "Terminating";
+  if (stalled === "True") return "Failed";
+  return ready === "True" ? "Current" : "InProgress";
 }
