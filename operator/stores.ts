@@ -44,25 +44,34 @@ export interface Stores {
   centersOfRegion(region: string): FulfillmentCenter[];
 }
 
+/** How one kind is read: which of its objects, what of them is kept, and by what they are looked up. */
+export interface Following<T extends KubeObject> {
+  readonly labelSelector?: string;
+  readonly index?: [string, (object: T) => string[]];
+  readonly transform?: (object: T) => T;
+}
+
+/** Makes the local copy of one kind. */
+export type Follow = <T extends KubeObject>(ref: ResourceRef, how: Following<T>) => Store<T>;
+
+/** Copies that list once and then watch. */
 export function createStores(options: { client: KubeClient; log: KubeLog; metrics: KubeMetrics }): Stores {
-  const informers = new Map<string, Informer<KubeObject>>();
-  const follow = <T extends KubeObject>(
-    ref: ResourceRef,
-    more: {
-      labelSelector?: string;
-      index?: [string, (object: T) => string[]];
-      transform?: (object: T) => T;
-    } = {},
-  ): Store<T> => {
-    const { index, ...rest } = more;
-    const informer = createInformer<T>({
-      ...options,
-      ...rest,
-      ref,
-      ...(index === undefined ? {} : { indexers: { [index[0]]: index[1] } }),
-    });
-    informers.set(resourceName(ref), informer as unknown as Informer<KubeObject>);
+  const informers: Informer<KubeObject>[] = [];
+  return storesOver(<T extends KubeObject>(ref: ResourceRef, { index, ...how }: Following<T>): Store<T> => {
+    const indexers = index === undefined ? {} : { indexers: { [index[0]]: index[1] } };
+    const informer = createInformer<T>({ ...options, ...how, ...indexers, ref });
+    informers.push(informer as unknown as Informer<KubeObject>);
     return informer.store;
+  }, informers);
+}
+
+/** The same copies, however each of them is filled; `informers` are those that keep them up to date. */
+export function storesOver(make: Follow, informers: readonly Informer<KubeObject>[]): Stores {
+  const stores = new Map<string, Store<KubeObject>>();
+  const follow = <T extends KubeObject>(ref: ResourceRef, how: Following<T> = {}): Store<T> => {
+    const store = make(ref, how);
+    stores.set(resourceName(ref), store as unknown as Store<KubeObject>);
+    return store;
   };
   const byCenter: [string, (object: KubeObject) => string[]] = [
     BY_CENTER,
@@ -85,7 +94,7 @@ export function createStores(options: { client: KubeClient; log: KubeLog; metric
   });
   const claims = ours(KINDS.persistentVolumeClaim);
   const owned = CELL_KINDS.map(ours);
-  const of = (ref: ResourceRef) => informers.get(resourceName(ref))?.store;
+  const of = (ref: ResourceRef) => stores.get(resourceName(ref));
   return {
     centers,
     tables,
@@ -95,7 +104,7 @@ export function createStores(options: { client: KubeClient; log: KubeLog; metric
     owned,
     secrets: of(KINDS.secret)!,
     services: of(KINDS.service)!,
-    informers: [...informers.values()],
+    informers,
     of,
     ofCenter: (store, center) => store.byIndex(BY_CENTER, center),
     centersOfRegion: (region) => centers.byIndex(BY_REGION, region),

@@ -13,6 +13,12 @@ export interface CallOptions {
   readonly attempts?: number;
 }
 
+/** A write that can be asked for without being done. */
+export interface WriteOptions extends CallOptions {
+  /** Admission, defaults and validation run, nothing is stored; the answer is what would have been. */
+  readonly dryRun?: boolean;
+}
+
 export interface ListOptions extends CallOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
@@ -30,7 +36,7 @@ export interface ObjectPage<T> {
   readonly continueToken?: string;
 }
 
-export interface RemoveOptions extends CallOptions {
+export interface RemoveOptions extends WriteOptions {
   /** Refuses (conflict) when the live object has another uid: never deletes a namesake. */
   readonly uid?: string;
   readonly propagation?: "Background" | "Foreground" | "Orphan";
@@ -66,7 +72,7 @@ export interface KubeClient {
     ref: ResourceRef,
     options?: ListOptions & { maxItems?: number },
   ): Promise<KubeResult<ObjectPage<T>>>;
-  create<T extends KubeObject>(ref: ResourceRef, object: T, options?: CallOptions): Promise<KubeResult<T>>;
+  create<T extends KubeObject>(ref: ResourceRef, object: T, options?: WriteOptions): Promise<KubeResult<T>>;
   /**
    * Server-side apply with this client's field manager; takes over conflicting fields unless `force` is false.
    * Ignores uid and resourceVersion of `object`.
@@ -74,7 +80,7 @@ export interface KubeClient {
   apply<T extends KubeObject>(
     ref: ResourceRef,
     object: T,
-    options?: CallOptions & { force?: boolean; fieldManager?: string },
+    options?: WriteOptions & { force?: boolean; fieldManager?: string },
   ): Promise<KubeResult<T>>;
   /**
    * Server-side apply of `object.status` only. A uid or resourceVersion in its metadata is a condition: `conflict`
@@ -92,7 +98,7 @@ export interface KubeClient {
     ref: ResourceRef,
     name: ObjectName,
     patch: Record<string, unknown>,
-    options?: CallOptions & { subresource?: "status" | "scale" },
+    options?: WriteOptions & { subresource?: "status" | "scale" },
   ): Promise<KubeResult<T>>;
   remove(ref: ResourceRef, name: ObjectName, options?: RemoveOptions): Promise<KubeResult<undefined>>;
   /** Opens a watch; the frames are raw bytes, one JSON document a line. */
@@ -195,11 +201,19 @@ function clientOver(transport: Transport, fieldManager: string, guard: WriteGuar
     listAll: <T extends KubeObject>(ref: ResourceRef, options?: ListOptions & { maxItems?: number }) =>
       listEveryPage<T>((page) => listPage<T>(ref, page), ref, options),
     create: (ref, object, options) =>
-      post(collectionPath(ref, object.metadata.namespace) + queryOf({ fieldManager }), object, options),
+      post(
+        collectionPath(ref, object.metadata.namespace) + queryOf({ fieldManager, ...dryRunOf(options) }),
+        object,
+        options,
+      ),
     apply: (ref, object, options) =>
       serverSideApply(
         objectPath(ref, object.metadata) +
-          queryOf({ fieldManager: options?.fieldManager ?? fieldManager, force: options?.force ?? true }),
+          queryOf({
+            fieldManager: options?.fieldManager ?? fieldManager,
+            force: options?.force ?? true,
+            ...dryRunOf(options),
+          }),
         asWish(object),
         options,
       ),
@@ -213,7 +227,8 @@ function clientOver(transport: Transport, fieldManager: string, guard: WriteGuar
       put(objectPath(ref, object.metadata) + queryOf({ fieldManager }), object, options),
     patch: (ref, name, patch, options) => {
       const suffix = options?.subresource === undefined ? "" : `/${options.subresource}`;
-      return merge(objectPath(ref, name) + suffix + queryOf({ fieldManager }), patch, options);
+      const query = queryOf({ fieldManager, ...dryRunOf(options) });
+      return merge(objectPath(ref, name) + suffix + query, patch, options);
     },
     async remove(ref, name, options) {
       const body = {
@@ -224,6 +239,7 @@ function clientOver(transport: Transport, fieldManager: string, guard: WriteGuar
           ? {}
           : { gracePeriodSeconds: options.gracePeriodSeconds }),
         propagationPolicy: options?.propagation ?? "Background",
+        ...(options?.dryRun === true ? { dryRun: ["All"] } : {}),
       };
       const answer = await remove<unknown>(objectPath(ref, name), body, options);
       return answer.ok ? { ok: true, value: undefined } : answer;
@@ -246,6 +262,10 @@ function clientOver(transport: Transport, fieldManager: string, guard: WriteGuar
     guardedBy: (next) => clientOver(transport, fieldManager, next),
     close: () => transport.close(),
   };
+}
+
+function dryRunOf(options: WriteOptions | undefined): { dryRun?: "All" } {
+  return options?.dryRun === true ? { dryRun: "All" } : {};
 }
 
 interface RawList<T> {
