@@ -31,7 +31,7 @@ export function takeOver(cluster: PreviewCluster, plan: Plan): PreviewCluster {
     wished.set(identity(wish), wish);
     if (wish.kind === "Namespace") namespace = stored(wish, namespace);
     else if (wish.kind === "PersistentVolumeClaim")
-      claims.set(wish.metadata.name, { ...claims.get(wish.metadata.name), ...wish });
+      claims.set(wish.metadata.name, grown(claims.get(wish.metadata.name), wish));
     else objects.set(identity(wish), stored(wish, objects.get(identity(wish))));
   }
   for (const { kind, metadata } of plan.prune) {
@@ -48,11 +48,21 @@ export function takeOver(cluster: PreviewCluster, plan: Plan): PreviewCluster {
   return { fc: written(fc, plan), observed: { ...next, pods: livingPods(pods, next.objects) }, wished };
 }
 
-/** What Kubernetes and the routing table's controller do next: Jobs succeed, workloads roll out, the table follows. */
+function grown(claim: KubeObject | undefined, wish: KubeObject): KubeObject {
+  if (claim === undefined) return wish;
+  return { ...claim, spec: { ...(claim.spec as object), ...(wish.spec as object) } };
+}
+
+/** What Kubernetes and the routing table's controller do next: Jobs succeed, workloads roll out, claims get their volumes, the table follows. */
 export function react(cluster: PreviewCluster, nowMs: number): PreviewCluster {
   const { fc, observed } = cluster;
   const objects = observed.objects.map((object) => settled(object, nowMs));
-  return { ...cluster, observed: { ...observed, objects, table: routed(fc, { ...observed, objects }) } };
+  const claims = observed.claims.map((claim) => ({
+    ...claim,
+    status: { ...(claim.status as object), phase: "Bound" },
+  }));
+  const next = { ...observed, objects, claims };
+  return { ...cluster, observed: { ...next, table: routed(fc, next) } };
 }
 
 /** Equal for two clusters between which nothing happened. */
