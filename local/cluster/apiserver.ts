@@ -9,6 +9,7 @@ import {
   type ControlPlane,
   controllerManagerArgv,
   etcdArgv,
+  schedulerArgv,
   serverAddresses,
 } from "./components.ts";
 import { ClusterError } from "./errors.ts";
@@ -27,6 +28,10 @@ export interface ApiServerOptions {
   readonly withControllers?: boolean;
   /** Write each request to `<dir>/audit.log` at level Metadata; default false. */
   readonly auditLog?: boolean;
+  /** Also run the scheduler, for nodes that somebody else pretends to be; default false. */
+  readonly withScheduler?: boolean;
+  /** Limits for thousands of objects at once, as a large cluster sets them; default false. */
+  readonly forLoad?: boolean;
 }
 
 /** A real API server on the loopback address, without nodes: pods are accepted and stay pending. */
@@ -34,6 +39,8 @@ export interface ApiServer {
   readonly kubeconfigPath: string;
   readonly url: string;
   readonly pids: readonly number[];
+  /** The processes with their names: etcd, kube-apiserver and what else was asked for. */
+  readonly processes: readonly ProcessRecord[];
   /** Where the requests are written when `auditLog` was asked for. */
   readonly auditLogPath: string;
   /** Ends every process and removes the folder. */
@@ -67,7 +74,8 @@ async function startIn(options: ApiServerOptions, kubernetes: string): Promise<A
   const { dir } = options;
   const stateFile = join(dir, "state.json");
   const withControllers = options.withControllers ?? true;
-  const [etcdPort, etcdPeerPort, apiPort, managerPort] = (await freePorts(4)) as [
+  const [etcdPort, etcdPeerPort, apiPort, managerPort, schedulerPort] = (await freePorts(5)) as [
+    number,
     number,
     number,
     number,
@@ -83,7 +91,7 @@ async function startIn(options: ApiServerOptions, kubernetes: string): Promise<A
   await makeCertificates({ kubernetes, dir: certsDir, apiUrl: url, nodeName: "none", addresses });
   const plane: ControlPlane = {
     ...{ kubernetes, certsDir, etcdDir: join(dir, "etcd"), etcdPort, etcdPeerPort, apiPort, withControllers },
-    ...{ address: "127.0.0.1", announced: false },
+    ...{ address: "127.0.0.1", announced: false, forLoad: options.forLoad ?? false },
     ...(options.auditLog ? { audit: { policyPath, logPath: auditLogPath } } : {}),
   };
   const processes: ProcessRecord[] = [];
@@ -99,6 +107,7 @@ async function startIn(options: ApiServerOptions, kubernetes: string): Promise<A
     await start("kube-controller-manager", controllerManagerArgv(plane, managerPort));
     await waitForControllers(api, processes);
   }
+  if (options.withScheduler) await start("kube-scheduler", schedulerArgv(plane, schedulerPort));
   writeState(stateFile, { phase: "ready", kubernetes, apiUrl: url, processes, images: [] });
   return handle(dir, url, api, auditLogPath);
 }
@@ -111,6 +120,9 @@ function handle(dir: string, url: string, api: Api, auditLogPath: string): ApiSe
     auditLogPath,
     get pids() {
       return (readState(stateFile)?.processes ?? []).map((record) => record.pid);
+    },
+    get processes() {
+      return readState(stateFile)?.processes ?? [];
     },
     stop: () => stopApiServer(dir),
     async restart() {

@@ -29,8 +29,11 @@ export interface Binaries {
   readonly helm: string;
 }
 
-interface GoModule {
+/** A program that is built from a Go module of its own. */
+export interface GoModule {
   readonly name: string;
+  /** Folder of go.mod; by default the one of that name beside this folder. */
+  readonly source?: string;
   /** Go variables to set, from the versions of the modules that go.mod requires. */
   readonly variables: (versionOf: (module: string) => string) => Readonly<Record<string, string>>;
   readonly links: readonly string[];
@@ -111,6 +114,12 @@ export async function ensureProbe(report: Report): Promise<string> {
   return join(await ensureModule(PROBE, context), "probe");
 }
 
+/** Builds the program of another Go module, once for its sources. @returns its path */
+export async function ensureProgram(module: GoModule, report: Report, signal?: AbortSignal): Promise<string> {
+  const context = { report, signal, goVersion: await goVersion() };
+  return join(await ensureModule(module, context), module.name);
+}
+
 interface BuildContext {
   readonly report: Report;
   readonly signal: AbortSignal | undefined;
@@ -131,7 +140,7 @@ async function goVersion(): Promise<string> {
 }
 
 async function ensureModule(module: GoModule, context: BuildContext): Promise<string> {
-  const source = fileURLToPath(new URL(`../go/${module.name}`, import.meta.url));
+  const source = module.source ?? fileURLToPath(new URL(`../go/${module.name}`, import.meta.url));
   const bin = join(cacheDir(), "bin");
   const target = join(
     bin,

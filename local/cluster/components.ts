@@ -17,12 +17,18 @@ export interface ControlPlane {
   /** True when pods can reach the API server: it announces its address as the service `kubernetes`. */
   readonly announced: boolean;
   readonly audit?: { readonly policyPath: string; readonly logPath: string };
+  /** True when thousands of objects are made at once: nothing but the machine shall be the limit. */
+  readonly forLoad?: boolean;
 }
 
 const SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc.cluster.local";
 
 /** Requests per second to the API server. With the default of 20 the controllers need 4 s for their first lists alone. */
-const CLIENT_RATE = ["--kube-api-qps=300", "--kube-api-burst=600"];
+function clientRate(plane: ControlPlane): string[] {
+  return plane.forLoad
+    ? ["--kube-api-qps=2000", "--kube-api-burst=4000"]
+    : ["--kube-api-qps=300", "--kube-api-burst=600"];
+}
 
 /** Which requests the API server writes down: who did what to which object, without the objects themselves. */
 export const AUDIT_POLICY = `apiVersion: audit.k8s.io/v1
@@ -99,6 +105,7 @@ export function apiServerArgv(plane: ControlPlane): string[] {
       : "--disable-admission-plugins=ServiceAccount",
     "--allow-privileged",
     "--profiling=false",
+    ...(plane.forLoad ? ["--max-requests-inflight=800", "--max-mutating-requests-inflight=400"] : []),
     ...auditFlags(plane),
   ];
 }
@@ -108,7 +115,8 @@ function auditFlags(plane: ControlPlane): string[] {
   return [
     `--audit-policy-file=${plane.audit.policyPath}`,
     `--audit-log-path=${plane.audit.logPath}`,
-    "--audit-log-maxsize=100",
+    // Under load one file, so that whoever counts requests reads them all.
+    `--audit-log-maxsize=${plane.forLoad ? 4000 : 100}`,
     "--audit-log-maxbackup=2",
   ];
 }
@@ -129,7 +137,7 @@ export function controllerManagerArgv(plane: ControlPlane, port: number): string
     `--secure-port=${port}`,
     // One process of each: an election would only delay the start and write to the API server all day.
     "--leader-elect=false",
-    ...CLIENT_RATE,
+    ...clientRate(plane),
     `--cluster-cidr=${POD_RANGE}`,
     `--service-cluster-ip-range=${SERVICE_RANGE}`,
     // A machine with two busy cores may be silent for a while without being dead.
@@ -149,7 +157,7 @@ export function schedulerArgv(plane: ControlPlane, port: number): string[] {
     "--bind-address=127.0.0.1",
     `--secure-port=${port}`,
     "--leader-elect=false",
-    ...CLIENT_RATE,
+    ...clientRate(plane),
     "--profiling=false",
   ];
 }
