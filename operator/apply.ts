@@ -74,7 +74,7 @@ async function put(
   const absent = writer.stores.of(ref)?.get(keyOf(object)) === undefined;
   const result =
     absent && CREATED.has(object.kind)
-      ? await writer.client.create(ref, object, { signal })
+      ? await writer.applier.create(object, { owner, signal })
       : await writer.applier.apply(object, { owner, signal });
   return result.ok ? undefined : result;
 }

@@ -107,6 +107,7 @@ function createWriter(options: OperatorOptions, guarded: KubeClient, stores: Sto
     storeOf: (ref) => stores.of(ref),
     metrics: options.metrics,
     hashAnnotation: ANNOTATIONS.applied,
+    manager: MANAGER,
   });
   return { client, applier, stores, refOf };
 }

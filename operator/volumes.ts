@@ -21,7 +21,9 @@ export function growVolumes(objects: readonly KubeObject[], observed: Observed):
     const wanted = spec?.volumeClaimTemplates?.[0]?.spec.resources.requests.storage;
     const existing = (live?.spec as WithClaims | undefined)?.volumeClaimTemplates;
     if (object.kind !== "StatefulSet" || wanted === undefined || existing === undefined) return [object];
-    const kept = { ...object, spec: { ...spec, volumeClaimTemplates: existing } };
+    // Written again with the server's defaults the same templates would be another wish, and one more write.
+    const fits = isWithin(spec?.volumeClaimTemplates, existing);
+    const kept = fits ? object : { ...object, spec: { ...spec, volumeClaimTemplates: existing } };
     const grown = smallerClaims(object, observed)
       // The API server changes a claim's size only once it has a volume.
       .filter(isBound)
@@ -59,4 +61,14 @@ function isBound(claim: KubeObject): boolean {
 
 function sizeOf(claim: KubeObject): string {
   return (claim.spec as ClaimTemplate["spec"]).resources.requests.storage;
+}
+
+/** Whether everything that is wanted is there in the same words; what the server defaulted beside is its own. */
+function isWithin(wanted: unknown, existing: unknown): boolean {
+  if (typeof wanted !== "object" || wanted === null) return wanted === existing;
+  if (typeof existing !== "object" || existing === null) return false;
+  if (Array.isArray(wanted) && wanted.length !== (existing as unknown[]).length) return false;
+  return Object.entries(wanted).every(([name, value]) =>
+    isWithin(value, (existing as Record<string, unknown>)[name]),
+  );
 }

@@ -133,3 +133,64 @@ it("makes an object again that somebody deleted", async () => {
   expect(await applier.apply(wish({ a: "1" }), OWNER)).toMatchObject({ value: { changed: true } });
   expect((await live()).metadata.uid).not.toBe(uid);
 });
+
+it("drops what it made by create and no longer wants, and keeps what the server defaulted", async () => {
+  const container = (env: Record<string, string>) => ({
+    name: "main",
+    image: "registry.example/main:1",
+    env: Object.entries(env).map(([key, value]) => ({ name: key, value })),
+  });
+  const deployment = (env: Record<string, string>): KubeObject => ({
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name, namespace: "default" },
+    spec: {
+      selector: { matchLabels: { app: name } },
+      template: { metadata: { labels: { app: name } }, spec: { containers: [container(env)] } },
+    },
+  });
+  const silent = { log: silentLog, metrics: silentMetrics };
+  const followed = createInformer({ client: us, ref: KINDS.deployment, namespace: "default", ...silent });
+  const following = followed.run(stop.signal);
+  await followed.synced(stop.signal);
+  const creating = createApplier({
+    client: us,
+    refOf: () => KINDS.deployment,
+    storeOf: () => followed.store,
+    metrics: silentMetrics,
+    hashAnnotation: "tests/hash",
+    manager: "us",
+  });
+  const put = async (wanted: KubeObject) => {
+    const result = await creating.apply(wanted, OWNER);
+    if (!result.ok) throw new Error(result.message);
+    await until("the write is shown", () => creating.caughtUp(OWNER.owner), DEADLINE_MS);
+    return result.value;
+  };
+  const asked = () =>
+    real
+      .asked("us")
+      .filter(({ verb, objectRef }) => objectRef?.name === name && verb !== "get")
+      .map(({ verb }) => verb);
+
+  await put(deployment({ OLD: "1", KEPT: "1" }));
+  expect(await put(deployment({ OLD: "1", KEPT: "1" }))).toMatchObject({ kind: "unchanged" });
+  const made = (await us.get(KINDS.deployment, { name, namespace: "default" })) as { value: KubeObject };
+
+  await put(deployment({ KEPT: "1" }));
+  await put(deployment({ KEPT: "2" }));
+  const changed = (await us.get(KINDS.deployment, { name, namespace: "default" })) as { value: KubeObject };
+  const without = (object: KubeObject) => {
+    const spec = structuredClone(object.spec) as { template: { spec: { containers: { env?: unknown }[] } } };
+    for (const one of spec.template.spec.containers) delete one.env;
+    return spec;
+  };
+  const { containers } = (changed.value.spec as { template: { spec: { containers: { env: unknown }[] } } })
+    .template.spec;
+  expect(containers[0]?.env).toEqual([{ name: "KEPT", value: "2" }]);
+  expect(without(changed.value)).toEqual(without(made.value));
+  // Made; looked at, handed over and applied; applied.
+  expect(asked()).toEqual(["create", "patch", "patch", "patch", "patch"]);
+  stop.abort();
+  await following;
+});

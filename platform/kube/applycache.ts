@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { KubeClient } from "./client.ts";
 import type { KubeResult } from "./failures.ts";
 import { compareVersions, type KubeObject, keyOf, type ResourceRef, resourceName } from "./objects.ts";
+import { handOver } from "./ownership.ts";
 import { type KubeMetrics, type KubeTime, systemTime } from "./ports.ts";
 import type { Store } from "./store.ts";
 
@@ -23,6 +24,11 @@ export interface Applier {
     object: KubeObject,
     options: { owner: string; signal?: AbortSignal; force?: boolean },
   ): Promise<KubeResult<ApplyOutcome>>;
+  /** Makes an object that must not exist yet; `alreadyExists` when it does. */
+  create(
+    object: KubeObject,
+    options: { owner: string; signal?: AbortSignal },
+  ): Promise<KubeResult<KubeObject>>;
   /** Applies `object.status` on the status subresource, unless the store shows an equal status already. */
   applyStatus(
     object: KubeObject,
@@ -53,6 +59,12 @@ export interface ApplierOptions {
    * that an object is as desired.
    */
   readonly hashAnnotation?: string;
+  /**
+   * The client's field manager. When it is given, an object that the store does not show is made by create, which costs
+   * the server a quarter less than an apply, and its fields are handed over before the first apply that wants
+   * something else.
+   */
+  readonly manager?: string;
   readonly maxEntries?: number;
   readonly maxLagMs?: number;
   readonly time?: KubeTime;
@@ -64,6 +76,8 @@ interface Entry {
   /** The version that this led to; as long as the store shows it, nothing has changed since. */
   readonly version: string;
   readonly atMs: number;
+  /** This process knows that our fields are held by applies alone. */
+  readonly applied: boolean;
 }
 
 interface Written {
@@ -84,6 +98,7 @@ export function createApplier(options: ApplierOptions): Applier {
     refOf,
     storeOf,
     hashAnnotation,
+    manager,
     maxEntries = 200_000,
     maxLagMs = 5_000,
     time = systemTime,
@@ -99,10 +114,15 @@ export function createApplier(options: ApplierOptions): Applier {
   const entryKey = (ref: ResourceRef, object: KubeObject, part: string) =>
     `${part} ${resourceName(ref)} ${keyOf(object)}`;
 
-  function remember(key: string, hash: string, version = ""): void {
+  function remember(
+    key: string,
+    hash: string,
+    version = "",
+    applied = entries.get(key)?.applied ?? false,
+  ): void {
     // Forgetting costs one needless apply later, nothing else.
     if (entries.size >= maxEntries) entries.clear();
-    entries.set(key, { hash, version, atMs: time.monotonicMs() });
+    entries.set(key, { hash, version, atMs: time.monotonicMs(), applied });
   }
 
   /**
@@ -150,7 +170,32 @@ export function createApplier(options: ApplierOptions): Applier {
     return live;
   }
 
+  const mark = (object: KubeObject, hash: string) =>
+    hashAnnotation === undefined ? object : annotate(object, hashAnnotation, hash);
+
+  async function createMarked(
+    ref: ResourceRef,
+    object: KubeObject,
+    { owner, signal }: { owner: string; signal?: AbortSignal },
+  ): Promise<KubeResult<KubeObject>> {
+    const hash = hashOf(object);
+    const result = await client.create(ref, mark(object, hash), signal ? { signal } : {});
+    if (!result.ok) return result;
+    const { resourceVersion } = result.value.metadata;
+    remember(entryKey(ref, object, "main"), hash, resourceVersion, false);
+    note(owner, ref, result.value, resourceVersion);
+    applies.inc({ resource: resourceName(ref), outcome: "created" });
+    return result;
+  }
+
+  /** What a create of ours holds would outlive an apply that no longer wants it. */
+  function mustHandOver(before: KubeObject | undefined, hash: string, key: string): boolean {
+    if (manager === undefined || entries.get(key)?.applied === true) return false;
+    return hashAnnotation === undefined || before?.metadata.annotations?.[hashAnnotation] !== hash;
+  }
+
   return {
+    create: (object, options) => createMarked(refOf(object), object, options),
     async apply(object, { owner, signal, force = true }) {
       const ref = refOf(object);
       const hash = hashOf(object);
@@ -160,14 +205,23 @@ export function createApplier(options: ApplierOptions): Applier {
         applies.inc({ resource: resourceName(ref), outcome: "unchanged" });
         return { ok: true, value: { kind: "unchanged", object: live } };
       }
-      const marked = hashAnnotation === undefined ? object : annotate(object, hashAnnotation, hash);
-      const before = storeOf(ref)?.get(keyOf(object))?.metadata.resourceVersion;
-      const result = await client.apply(ref, marked, { force, ...(signal ? { signal } : {}) });
+      const store = storeOf(ref);
+      const before = store?.get(keyOf(object));
+      if (manager !== undefined && store?.hasSynced() === true && before === undefined) {
+        const made = await createMarked(ref, object, signal ? { owner, signal } : { owner });
+        if (made.ok) return { ok: true, value: { kind: "applied", changed: true, object: made.value } };
+        if (made.code !== "alreadyExists") return made;
+      }
+      if (manager !== undefined && mustHandOver(before, hash, key)) {
+        const handed = await handOver(client, ref, object, { manager, signal });
+        if (!handed.ok) return handed;
+      }
+      const result = await client.apply(ref, mark(object, hash), { force, ...(signal ? { signal } : {}) });
       if (!result.ok) return result;
       const version = result.value.metadata.resourceVersion;
-      remember(key, hash, version);
+      remember(key, hash, version, mustHandOver(before, hash, key) || entries.get(key)?.applied === true);
       note(owner, ref, result.value, version);
-      const changed = version !== before;
+      const changed = version !== before?.metadata.resourceVersion;
       applies.inc({ resource: resourceName(ref), outcome: changed ? "changed" : "same" });
       return { ok: true, value: { kind: "applied", changed, object: result.value } };
     },
