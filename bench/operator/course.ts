@@ -65,7 +65,7 @@ const BATCH = 50;
 export async function runCourse(options: CourseOptions): Promise<Figures> {
   const { stack, contender, centers, report, signal } = options;
   const where = { dir: stack.dir, kubeconfigPath: stack.server.kubeconfigPath };
-  const deadlineMs = 90_000 + centers * 1_500;
+  const deadlineMs = 300_000 + centers * 1_000;
   let operator: Operator | undefined;
   const watcher = await watchCenters(stack.client, signal);
   try {
