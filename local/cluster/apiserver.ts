@@ -32,6 +32,8 @@ export interface ApiServerOptions {
   readonly withScheduler?: boolean;
   /** Limits for thousands of objects at once, as a large cluster sets them; default false. */
   readonly forLoad?: boolean;
+  /** More flags for the API server itself, to make it like another version or configuration. */
+  readonly flags?: readonly string[];
 }
 
 /** A real API server on the loopback address, without nodes: pods are accepted and stay pending. */
@@ -92,6 +94,7 @@ async function startIn(options: ApiServerOptions, kubernetes: string): Promise<A
   const plane: ControlPlane = {
     ...{ kubernetes, certsDir, etcdDir: join(dir, "etcd"), etcdPort, etcdPeerPort, apiPort, withControllers },
     ...{ address: "127.0.0.1", announced: false, forLoad: options.forLoad ?? false },
+    ...(options.flags === undefined ? {} : { flags: options.flags }),
     ...(options.auditLog ? { audit: { policyPath, logPath: auditLogPath } } : {}),
   };
   const processes: ProcessRecord[] = [];

@@ -19,6 +19,8 @@ export interface ControlPlane {
   readonly audit?: { readonly policyPath: string; readonly logPath: string };
   /** True when thousands of objects are made at once: nothing but the machine shall be the limit. */
   readonly forLoad?: boolean;
+  /** More flags for the API server. */
+  readonly flags?: readonly string[];
 }
 
 const SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc.cluster.local";
@@ -107,6 +109,7 @@ export function apiServerArgv(plane: ControlPlane): string[] {
     "--profiling=false",
     ...(plane.forLoad ? ["--max-requests-inflight=800", "--max-mutating-requests-inflight=400"] : []),
     ...auditFlags(plane),
+    ...(plane.flags ?? []),
   ];
 }
 

@@ -47,7 +47,13 @@ export interface WatchOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  /** Where to begin; empty together with `initialEvents`. */
   readonly resourceVersion: string;
+  /**
+   * Begins with every object as it is now, ended by a bookmark of its own; refused as `invalid` by a server that
+   * does not know it.
+   */
+  readonly initialEvents?: boolean;
   readonly timeoutSeconds: number;
   readonly signal: AbortSignal;
 }
@@ -248,7 +254,9 @@ function clientOver(transport: Transport, fieldManager: string, guard: WriteGuar
       const query = queryOf({
         watch: true,
         allowWatchBookmarks: true,
-        resourceVersion: options.resourceVersion,
+        ...(options.initialEvents === true
+          ? { sendInitialEvents: true, resourceVersionMatch: "NotOlderThan" }
+          : { resourceVersion: options.resourceVersion }),
         timeoutSeconds: options.timeoutSeconds,
         labelSelector: options.labelSelector,
         fieldSelector: options.fieldSelector,

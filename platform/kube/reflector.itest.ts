@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { createKubeClient, type KubeClient } from "./client.ts";
 import { createInformer, type Informer } from "./informer.ts";
 import { KINDS } from "./kinds.ts";
-import type { KubeObject } from "./objects.ts";
+import { compareVersions, type KubeObject } from "./objects.ts";
 import { silentLog, silentMetrics } from "./ports.ts";
 import type { ReflectorLimits } from "./reflector.ts";
 import { type CutProxy, startCutProxy } from "./testing/cutproxy.ts";
@@ -87,6 +87,13 @@ const shows = (expected: Record<string, string>) =>
     () => JSON.stringify(Object.entries(copy()).sort()) === JSON.stringify(Object.entries(expected).sort()),
     DEADLINE_MS,
   );
+/** What this test's reflector asked of the API server; a watch is there when it has ended. */
+const requests = (verb: string) =>
+  real
+    .asked(label)
+    .filter((entry) => entry.verb === verb && entry.stage === "ResponseComplete")
+    .map(({ requestURI }) => new URL(requestURI, "https://server").searchParams);
+
 /** Three changes of which each is of another kind. */
 async function changeAll(): Promise<void> {
   await put("changed", "2");
@@ -152,4 +159,41 @@ it("lists again when its version has expired, and sees what was removed meanwhil
   await put("changed", "3");
   await shows({ ...AFTER, changed: "3" });
   expect([restarts("expired"), relists()]).toEqual([1, 2]);
+});
+
+it("has its first list streamed over the watch, from the server's cache and not from its database", async () => {
+  const readFromDatabase = async () => {
+    const lines = (await real.metrics()).split("\n");
+    const name = "apiserver_storage_list_fetched_objects_total";
+    const line = lines.find((each) => each.startsWith(name) && each.includes('resource="configmaps"'));
+    return Number(line?.split(" ")[1] ?? 0);
+  };
+  await putBefore();
+  for (let index = 0; index < 10; index++) await put(`more-${index}`, "1", "another-test");
+  const before = await readFromDatabase();
+  await follow();
+  await shows(BEFORE);
+  // The server asks its database for one key, to learn which version is the newest.
+  expect((await readFromDatabase()) - before).toBeLessThanOrEqual(1);
+  await changeAll();
+  await shows(AFTER);
+  stop.abort();
+  await running;
+  await until("the watch is in the audit log", () => requests("watch").length > 0);
+  expect(requests("list")).toEqual([]);
+  expect(requests("watch").map((query) => query.get("sendInitialEvents"))).toEqual(["true"]);
+});
+
+it("is carried forward by bookmarks while nothing that it selects changes", async () => {
+  // The server sends one bookmark a minute, and one two seconds before a watch's time is over.
+  await follow({ watchMinSeconds: 5, watchMaxSeconds: 5 });
+  const from = informer.store.resourceVersion();
+  const elsewhere = await put("elsewhere", "1", "another-test");
+  const isPast = (version = "") => (compareVersions(version, elsewhere) ?? -1) >= 0;
+  expect(isPast(from)).toBe(false);
+  await until("a bookmark has come", () => isPast(informer.store.resourceVersion()), DEADLINE_MS);
+  expect(informer.store.size).toBe(0);
+  const resumedFrom = () => requests("watch").map((query) => query.get("resourceVersion") ?? "");
+  await until("a watch that began there has ended", () => resumedFrom().some(isPast), DEADLINE_MS);
+  expect([restarts("eof") > 0, relists()]).toEqual([true, 1]);
 });

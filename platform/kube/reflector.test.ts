@@ -58,8 +58,14 @@ function follow(limits: Partial<ReflectorLimits> = {}, labelSelector?: string): 
 const put = (name: string, spec: Widget["spec"] = {}) =>
   void server.storage.apply(COLLECTION, widget(name, spec), "tests", "main");
 const drop = (name: string) => void server.storage.remove(COLLECTION, `shop/${name}`, undefined);
-const count = (verb: FakeRequest["verb"]) =>
-  server.requests.filter((request) => request.verb === verb).length;
+/** A list is asked for by its first page, or by a watch that begins with one; a refused one does not count. */
+const isList = ({ verb, query }: FakeRequest) =>
+  query.has("sendInitialEvents") ? server.streamsLists : verb === "list" && !query.has("continue");
+const isResumed = ({ verb, query }: FakeRequest) => verb === "watch" && !query.has("sendInitialEvents");
+const count = (what: "list" | "watch") =>
+  server.requests.filter((request) =>
+    what === "list" ? isList(request) : request.verb === "watch" && (isList(request) || isResumed(request)),
+  ).length;
 /** The store shows exactly what the server has. */
 const equal = () =>
   until("the store equals the server", () => {
@@ -71,105 +77,99 @@ const equal = () =>
   });
 const watching = () => until("a watch is open", () => server.openWatches === 1);
 
-describe("a store that follows", () => {
-  it("shows what is there and what comes, without the history of fields", async () => {
-    put("a", { color: "red" });
-    follow();
-    expect(await informer.synced(stop.signal)).toBe(true);
-    expect(informer.store.get("shop/a")?.metadata.managedFields).toBeUndefined();
-    await watching();
-    put("b", { color: "red" });
-    put("a", { color: "blue" });
-    drop("b");
-    await equal();
-    expect(changes).toEqual(["added shop/a", "added shop/b", "modified shop/a", "deleted shop/b"]);
-    expect(informer.store.byIndex("color", "blue").length).toBe(1);
-    expect([count("list"), count("watch")]).toEqual([1, 1]);
+describe.each(["streamed", "paged"] as const)("with lists that are %s,", (mode) => {
+  beforeEach(() => {
+    server.streamsLists = mode === "streamed";
   });
-  it("lists in pages and asks for bookmarks, a time limit and its selector", async () => {
-    for (let index = 0; index < 12; index++)
-      server.storage.create(COLLECTION, widget(`w${index}`, {}, { team: index % 2 ? "x" : "y" }));
-    follow({ pageSize: 5, watchMinSeconds: 300, watchMaxSeconds: 600 }, "team=x");
-    await informer.synced(stop.signal);
-    await watching();
-    expect(informer.store.size).toBe(6);
-    expect(count("list")).toBe(2);
-    const query = server.requests.at(-1)?.query;
-    expect(query?.get("allowWatchBookmarks")).toBe("true");
-    expect(query?.get("labelSelector")).toBe("team=x");
-    expect(Number(query?.get("timeoutSeconds"))).toBeGreaterThanOrEqual(300);
-    expect(Number(query?.get("timeoutSeconds"))).toBeLessThanOrEqual(600);
-  });
-});
-
-describe("a watch that ends", () => {
-  it.each(["eof", "cut"] as const)(
-    "by %s is resumed where it was, without a list, and nothing is lost",
-    async (how) => {
-      put("a");
+  describe("a store that follows", () => {
+    it("shows what is there and what comes, without the history of fields", async () => {
+      put("a", { color: "red" });
       follow();
+      expect(await informer.synced(stop.signal)).toBe(true);
+      expect(informer.store.get("shop/a")?.metadata.managedFields).toBeUndefined();
       await watching();
-      put("b");
+      put("b", { color: "red" });
+      put("a", { color: "blue" });
+      drop("b");
       await equal();
-      server.endWatches(how);
-      put("c");
-      drop("a");
-      await equal();
-      expect(count("list")).toBe(1);
-      expect(server.requests.at(-1)?.query.get("resourceVersion")).not.toBe(
-        server.requests.find(({ verb }) => verb === "watch")?.query.get("resourceVersion"),
-      );
-    },
-  );
-  it("at once, again and again, does not make us spin", async () => {
-    follow({ backoffMinMs: 200, backoffMaxMs: 400 });
-    server.fail(
-      ({ verb }) => verb === "watch",
-      (_request, response) => void response.writeHead(200).end(),
-      1_000,
-    );
-    await until("some watches were tried", () => count("watch") >= 3);
-    const before = count("watch");
-    const startedMs = performance.now();
-    await until("more watches were tried", () => count("watch") >= before + 2);
-    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(200);
-    expect(count("list")).toBe(1);
+      expect(changes).toEqual(["added shop/a", "added shop/b", "modified shop/a", "deleted shop/b"]);
+      expect(informer.store.byIndex("color", "blue").length).toBe(1);
+      expect([count("list"), count("watch")]).toEqual([1, 1]);
+    });
+    it("asks for one list, bookmarks, a time limit and its selector", async () => {
+      for (let index = 0; index < 12; index++)
+        server.storage.create(COLLECTION, widget(`w${index}`, {}, { team: index % 2 ? "x" : "y" }));
+      follow({ pageSize: 5, watchMinSeconds: 300, watchMaxSeconds: 600 }, "team=x");
+      await informer.synced(stop.signal);
+      await watching();
+      expect(informer.store.size).toBe(6);
+      expect(server.requests.filter(({ verb }) => verb === "list").length).toBe(mode === "paged" ? 2 : 0);
+      const query = server.requests.at(-1)?.query;
+      expect(query?.get("allowWatchBookmarks")).toBe("true");
+      expect(query?.get("labelSelector")).toBe("team=x");
+      expect(Number(query?.get("timeoutSeconds"))).toBeGreaterThanOrEqual(300);
+      expect(Number(query?.get("timeoutSeconds"))).toBeLessThanOrEqual(600);
+    });
   });
-  it("because nothing is heard is cut and resumed", async () => {
-    follow({ silenceMs: 60 });
-    server.fail(
-      ({ verb }) => verb === "watch",
-      (_request, response) => {
-        response.writeHead(200);
-        response.flushHeaders();
+
+  describe("a watch that ends", () => {
+    it.each(["eof", "cut"] as const)(
+      "by %s is resumed where it was, without a list, and nothing is lost",
+      async (how) => {
+        put("a");
+        follow();
+        await watching();
+        put("b");
+        await equal();
+        server.endWatches(how);
+        put("c");
+        drop("a");
+        await equal();
+        expect(count("list")).toBe(1);
+        expect(server.requests.at(-1)?.query.get("resourceVersion")).not.toBe(
+          server.requests.find(({ verb }) => verb === "watch")?.query.get("resourceVersion"),
+        );
       },
     );
-    await until("a second watch", () => count("watch") >= 2);
-    put("a");
-    await equal();
-    expect(count("list")).toBe(1);
+    it("at once, again and again, does not make us spin", async () => {
+      follow({ backoffMinMs: 200, backoffMaxMs: 400 });
+      await watching();
+      server.fail(isResumed, (_request, response) => void response.writeHead(200).end(), 1_000);
+      server.endWatches("eof");
+      await until("some watches were tried", () => count("watch") >= 3);
+      const before = count("watch");
+      const startedMs = performance.now();
+      await until("more watches were tried", () => count("watch") >= before + 2);
+      expect(performance.now() - startedMs).toBeGreaterThanOrEqual(200);
+      expect(count("list")).toBe(1);
+    });
+    it("because nothing is heard is cut and resumed", async () => {
+      follow({ silenceMs: 60 });
+      server.fail(isResumed, (_request, response) => {
+        response.writeHead(200);
+        response.flushHeaders();
+      });
+      await until("a second watch", () => count("watch") >= 2);
+      put("a");
+      await equal();
+      expect(count("list")).toBe(1);
+    });
+    it("before its head arrives is cut and resumed as well", async () => {
+      follow({ silenceMs: 60 });
+      server.fail(isResumed, () => {});
+      await until("a second watch", () => count("watch") >= 2);
+      put("a");
+      await equal();
+    });
   });
-  it("before its head arrives is cut and resumed as well", async () => {
-    follow({ silenceMs: 60 });
-    server.fail(
-      ({ verb }) => verb === "watch",
-      () => {},
-    );
-    await until("a second watch", () => count("watch") >= 2);
-    put("a");
-    await equal();
-  });
-});
 
-describe("a version that is too old", () => {
-  it.each([
-    ["as an answer", () => {}],
-    [
-      "as a frame",
-      () =>
-        server.fail(
-          ({ verb }) => verb === "watch",
-          (_request, response) => {
+  describe("a version that is too old", () => {
+    it.each([
+      ["as an answer", () => {}],
+      [
+        "as a frame",
+        () =>
+          server.fail(isResumed, (_request, response) => {
             const status = {
               kind: "Status",
               code: 410,
@@ -177,194 +177,180 @@ describe("a version that is too old", () => {
               message: "too old resource version",
             };
             response.writeHead(200).end(`${JSON.stringify({ type: "ERROR", object: status })}\n`);
-          },
-        ),
-    ],
-  ])("told %s leads to a list, and what was deleted meanwhile is told", async (_name, arrange) => {
-    put("a");
-    put("b");
-    follow();
-    await watching();
-    await equal();
-    changes.length = 0;
-    arrange();
-    // All in one turn: no watch can see these changes before the history has gone.
-    server.endWatches("cut");
-    drop("a");
-    put("b", { size: 2 });
-    put("c");
-    server.storage.compact();
-    await equal();
-    expect(changes.sort()).toEqual(["added shop/c", "deleted shop/a", "modified shop/b"]);
-    expect(count("list")).toBe(2);
-    put("d");
-    await equal();
+          }),
+      ],
+    ])("told %s leads to a list, and what was deleted meanwhile is told", async (_name, arrange) => {
+      put("a");
+      put("b");
+      follow();
+      await watching();
+      await equal();
+      changes.length = 0;
+      arrange();
+      // All in one turn: no watch can see these changes before the history has gone.
+      server.endWatches("cut");
+      drop("a");
+      put("b", { size: 2 });
+      put("c");
+      server.storage.compact();
+      await equal();
+      expect(changes.sort()).toEqual(["added shop/c", "deleted shop/a", "modified shop/b"]);
+      expect(count("list")).toBe(2);
+      put("d");
+      await equal();
+    });
+    it("again and again does not make us list in a circle", async () => {
+      server.fail(
+        isList,
+        async (_request, response, proceed) => {
+          await proceed();
+          response.end();
+        },
+        1_000,
+      );
+      server.fail(isResumed, (_request, response) => sendStatus(response, 410, { reason: "Expired" }), 1_000);
+      follow({ backoffMinMs: 100, backoffMaxMs: 200 });
+      await until("a third list", () => count("list") >= 3);
+      const startedMs = performance.now();
+      const before = count("list");
+      await until("two more lists", () => count("list") >= before + 2);
+      expect(performance.now() - startedMs).toBeGreaterThanOrEqual(100);
+    });
   });
-  it("again and again does not make us list in a circle", async () => {
-    server.fail(
-      ({ verb }) => verb === "watch",
-      (_request, response) => sendStatus(response, 410, { reason: "Expired" }),
-      1_000,
-    );
-    follow({ backoffMinMs: 100, backoffMaxMs: 200 });
-    await until("a third list", () => count("list") >= 3);
-    const startedMs = performance.now();
-    const before = count("list");
-    await until("two more lists", () => count("list") >= before + 2);
-    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(100);
-  });
-});
 
-describe("a server that refuses", () => {
-  it.each([401, 403, 429, 500, 503])("with %i is asked again until it answers", async (code) => {
-    put("a");
-    server.fail(
-      ({ verb }) => verb === "list",
-      (_request, response) => sendStatus(response, code),
-      4,
-    );
-    follow();
-    await equal();
-    server.fail(
-      ({ verb }) => verb === "watch",
-      (_request, response) => sendStatus(response, code),
-      4,
-    );
-    server.endWatches("eof");
-    put("b");
-    await equal();
-    expect(count("watch")).toBeGreaterThanOrEqual(3);
-  });
-  it("and says for how long is left alone for so long", async () => {
-    const atMs: number[] = [];
-    server.fail(
-      ({ verb }) => verb === "list",
-      (_request, response) => {
+  describe("a server that refuses", () => {
+    it.each([401, 403, 429, 500, 503])("with %i is asked again until it answers", async (code) => {
+      put("a");
+      server.fail(isList, (_request, response) => sendStatus(response, code), 4);
+      follow();
+      await equal();
+      server.fail(isResumed, (_request, response) => sendStatus(response, code), 4);
+      server.endWatches("eof");
+      put("b");
+      await equal();
+      expect(count("watch")).toBeGreaterThanOrEqual(3);
+    });
+    it("and says for how long is left alone for so long", async () => {
+      const atMs: number[] = [];
+      server.fail(isList, (_request, response) => {
         atMs.push(performance.now());
         sendStatus(response, 429, { retryAfterSeconds: 1 });
-      },
-    );
-    server.fail(
-      ({ verb }) => verb === "list",
-      (_request, _response, proceed) => {
+      });
+      server.fail(isList, (_request, _response, proceed) => {
         atMs.push(performance.now());
         return proceed();
-      },
-    );
-    follow();
-    await informer.synced(stop.signal);
-    expect((atMs[1] ?? 0) - (atMs[0] ?? 0)).toBeGreaterThanOrEqual(1_000);
+      });
+      follow();
+      await informer.synced(stop.signal);
+      expect((atMs[1] ?? 0) - (atMs[0] ?? 0)).toBeGreaterThanOrEqual(1_000);
+    });
+    it("because the kind is gone empties the store with the next list", async () => {
+      put("a");
+      follow();
+      await watching();
+      await equal();
+      server.storage.remove(COLLECTION, "shop/a", undefined);
+      server.fail(isResumed, (_request, response) => sendStatus(response, 404));
+      server.endWatches("cut");
+      await until("another list", () => count("list") >= 2);
+      await equal();
+    });
   });
-  it("because the kind is gone empties the store with the next list", async () => {
-    put("a");
-    follow();
-    await watching();
-    await equal();
-    server.storage.remove(COLLECTION, "shop/a", undefined);
-    server.fail(
-      ({ verb }) => verb === "watch",
-      (_request, response) => sendStatus(response, 404),
-    );
-    server.endWatches("cut");
-    await until("another list", () => count("list") >= 2);
-    await equal();
-  });
-});
 
-describe("frames", () => {
-  const frame = (type: string, object: unknown) => `${JSON.stringify({ type, object })}\n`;
-  it("cut into single bytes, inside a character, come out whole", async () => {
-    follow();
-    await watching();
-    put("a");
-    const live = server.storage.get(COLLECTION, "shop/a") as Widget;
-    const next = {
-      ...live,
-      metadata: { ...live.metadata, resourceVersion: "900" },
-      spec: { color: "검정🖤" },
-    };
-    for (const byte of Buffer.from(frame("MODIFIED", next))) {
-      server.writeToWatches(Buffer.from([byte]));
-      await new Promise<void>((resolve) => setImmediate(resolve));
-    }
-    await until("the frame has arrived", () => informer.store.get("shop/a")?.spec?.color === "검정🖤");
-  });
-  it("that come twice or late change nothing", async () => {
-    put("a", { size: 1 });
-    follow();
-    await watching();
-    const old = server.storage.get(COLLECTION, "shop/a") as Widget;
-    put("a", { size: 2 });
-    put("b");
-    drop("b");
-    const last = server.storage.version;
-    server.writeToWatches(frame("MODIFIED", old));
-    server.writeToWatches(
-      frame("ADDED", {
-        ...widget("b"),
-        metadata: { ...widget("b").metadata, resourceVersion: String(last - 1) },
-      }),
-    );
-    put("c");
-    await equal();
-    expect(changes).toEqual([
-      "added shop/a",
-      "modified shop/a",
-      "added shop/b",
-      "deleted shop/b",
-      "added shop/c",
-    ]);
-  });
-  it("with a bookmark move the version from which a watch is resumed", async () => {
-    put("a");
-    follow();
-    await watching();
-    server.writeToWatches(frame("BOOKMARK", { ...widget("x"), metadata: { resourceVersion: "4242" } }));
-    await until("the bookmark has arrived", () => informer.store.resourceVersion() === "4242");
-    server.endWatches("eof");
-    await until("a watch from there", () => server.requests.at(-1)?.query.get("resourceVersion") === "4242");
-    expect(informer.store.keys()).toEqual(["shop/a"]);
-  });
-  it.each([
-    ["no JSON", "{ this is not json\n"],
-    ["no object", frame("ADDED", null)],
-    ["an error of the server", frame("ERROR", { kind: "Status", code: 500, message: "etcd is away" })],
-  ])("with %s break the watch off, and the next one heals it", async (_name, bytes) => {
-    follow();
-    await watching();
-    server.writeToWatches(bytes);
-    await until("a second watch", () => count("watch") >= 2);
-    put("a");
-    await equal();
-    expect(count("list")).toBe(1);
-  });
-});
-
-it("lets an error of a handler out: a bug is no lost connection", async () => {
-  follow();
-  await watching();
-  informer.store.onChange(() => {
-    throw new Error("a bug");
-  });
-  put("a");
-  await expect(running).rejects.toThrow("a bug");
-  running = Promise.resolve();
-});
-
-it("follows through a storm of cuts, expiries and refusals to the same end", async () => {
-  follow();
-  await watching();
-  for (let round = 0; round < 60; round++) {
-    put(`w${round % 7}`, { size: round });
-    if (round % 5 === 2) drop(`w${(round + 3) % 7}`);
-    if (round % 4 === 0) server.endWatches(round % 8 === 0 ? "cut" : "eof");
-    if (round % 9 === 0) server.storage.compact();
-    if (round % 7 === 0)
-      server.fail(
-        ({ verb }) => verb === "watch",
-        (_request, response) => sendStatus(response, 503),
+  describe("frames", () => {
+    const frame = (type: string, object: unknown) => `${JSON.stringify({ type, object })}\n`;
+    it("cut into single bytes, inside a character, come out whole", async () => {
+      follow();
+      await watching();
+      put("a");
+      const live = server.storage.get(COLLECTION, "shop/a") as Widget;
+      const next = {
+        ...live,
+        metadata: { ...live.metadata, resourceVersion: "900" },
+        spec: { color: "검정🖤" },
+      };
+      for (const byte of Buffer.from(frame("MODIFIED", next))) {
+        server.writeToWatches(Buffer.from([byte]));
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+      await until("the frame has arrived", () => informer.store.get("shop/a")?.spec?.color === "검정🖤");
+    });
+    it("that come twice or late change nothing", async () => {
+      put("a", { size: 1 });
+      follow();
+      await watching();
+      const old = server.storage.get(COLLECTION, "shop/a") as Widget;
+      put("a", { size: 2 });
+      put("b");
+      drop("b");
+      const last = server.storage.version;
+      server.writeToWatches(frame("MODIFIED", old));
+      server.writeToWatches(
+        frame("ADDED", {
+          ...widget("b"),
+          metadata: { ...widget("b").metadata, resourceVersion: String(last - 1) },
+        }),
       );
-    await new Promise((resolve) => setTimeout(resolve, round % 3));
-  }
-  await equal();
+      put("c");
+      await equal();
+      expect(changes).toEqual([
+        "added shop/a",
+        "modified shop/a",
+        "added shop/b",
+        "deleted shop/b",
+        "added shop/c",
+      ]);
+    });
+    it("with a bookmark move the version from which a watch is resumed", async () => {
+      put("a");
+      follow();
+      await watching();
+      server.writeToWatches(frame("BOOKMARK", { ...widget("x"), metadata: { resourceVersion: "4242" } }));
+      await until("the bookmark has arrived", () => informer.store.resourceVersion() === "4242");
+      server.endWatches("eof");
+      await until(
+        "a watch from there",
+        () => server.requests.at(-1)?.query.get("resourceVersion") === "4242",
+      );
+      expect(informer.store.keys()).toEqual(["shop/a"]);
+    });
+    it.each([
+      ["no JSON", "{ this is not json\n"],
+      ["no object", frame("ADDED", null)],
+      ["an error of the server", frame("ERROR", { kind: "Status", code: 500, message: "etcd is away" })],
+    ])("with %s break the watch off, and the next one heals it", async (_name, bytes) => {
+      follow();
+      await watching();
+      server.writeToWatches(bytes);
+      await until("a second watch", () => count("watch") >= 2);
+      put("a");
+      await equal();
+      expect(count("list")).toBe(1);
+    });
+  });
+
+  it("lets an error of a handler out: a bug is no lost connection", async () => {
+    follow();
+    await watching();
+    informer.store.onChange(() => {
+      throw new Error("a bug");
+    });
+    put("a");
+    await expect(running).rejects.toThrow("a bug");
+    running = Promise.resolve();
+  });
+
+  it("follows through a storm of cuts, expiries and refusals to the same end", async () => {
+    follow();
+    await watching();
+    for (let round = 0; round < 60; round++) {
+      put(`w${round % 7}`, { size: round });
+      if (round % 5 === 2) drop(`w${(round + 3) % 7}`);
+      if (round % 4 === 0) server.endWatches(round % 8 === 0 ? "cut" : "eof");
+      if (round % 9 === 0) server.storage.compact();
+      if (round % 7 === 0) server.fail(isResumed, (_request, response) => sendStatus(response, 503));
+      await new Promise((resolve) => setTimeout(resolve, round % 3));
+    }
+    await equal();
+  });
 });

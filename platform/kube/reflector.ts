@@ -1,9 +1,10 @@
 import type { KubeClient } from "./client.ts";
-import { type ApiStatus, failureOf, type KubeFailure } from "./failures.ts";
-import { createLineSplitter } from "./lines.ts";
-import { type KubeObject, type ResourceRef, resourceName, stripHistory } from "./objects.ts";
+import type { KubeFailure } from "./failures.ts";
+import { readFrame, readLines } from "./frames.ts";
+import { type KubeObject, keyOf, type ResourceRef, resourceName, stripHistory } from "./objects.ts";
 import { type KubeLog, type KubeMetrics, type KubeTime, sleep, systemTime } from "./ports.ts";
 import type { WritableStore } from "./store.ts";
+import { type BackoffLimits, createBackoff, createWatchdog } from "./watchguard.ts";
 
 export interface ReflectorOptions<T extends KubeObject> {
   readonly client: KubeClient;
@@ -22,12 +23,10 @@ export interface ReflectorOptions<T extends KubeObject> {
 }
 
 /** Bounds; the defaults are those of client-go's reflector. */
-export interface ReflectorLimits {
+export interface ReflectorLimits extends BackoffLimits {
   readonly pageSize: number;
-  readonly backoffMinMs: number;
-  readonly backoffMaxMs: number;
-  /** Backoff starts again from its minimum after this long without a failure. */
-  readonly backoffResetMs: number;
+  /** A streamed list that takes longer than this is given up for pages: the server may not know streamed lists. */
+  readonly streamedListMs: number;
   /** A watch that carries no byte for this long is cut and resumed. */
   readonly silenceMs: number;
   readonly watchMinSeconds: number;
@@ -43,6 +42,7 @@ export interface Reflector {
 
 const LIMITS: ReflectorLimits = {
   pageSize: 500,
+  streamedListMs: 60_000,
   backoffMinMs: 800,
   backoffMaxMs: 30_000,
   backoffResetMs: 120_000,
@@ -58,14 +58,10 @@ type WatchEnd =
   | { readonly kind: "stopped" | "eof" | "expired" | "silent" }
   | { readonly kind: "failed"; readonly failure: KubeFailure };
 
-interface WatchFrame {
-  readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";
-  readonly object: unknown;
-}
-
 /**
  * Keeps a store equal to what the API server has: one list, then watches that are resumed from the last
- * version seen. Lists again only when the server says that this version is too old.
+ * version seen. Lists again only when the server says that this version is too old. The list is streamed over
+ * the watch that goes on after it, which costs the server no copy of the whole; one that cannot is asked for pages.
  */
 export function createReflector<T extends KubeObject>(options: ReflectorOptions<T>): Reflector {
   const { client, ref, store, log } = options;
@@ -82,185 +78,146 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
     ...(options.fieldSelector === undefined ? {} : { fieldSelector: options.fieldSelector }),
   };
   let heardAtMs = Number.NEGATIVE_INFINITY;
+  let mustList = true;
+  let canStream = true;
+  let listedAtMs = Number.NEGATIVE_INFINITY;
+  let emptyEnds = 0;
+
   const heard = () => {
     heardAtMs = time.monotonicMs();
     meters.heard(time.nowMs() / 1000);
   };
-
-  async function relist(signal: AbortSignal): Promise<KubeFailure | undefined> {
-    const listed = await client.listAll<T>(ref, {
-      ...selection,
-      limit: limits.pageSize,
-      signal,
-      attempts: 1,
-    });
-    if (!listed.ok) return listed;
-    heard();
+  function replace(objects: readonly T[], resourceVersion: string): void {
     meters.relisted();
-    store.replace(listed.value.items.map(transform), listed.value.resourceVersion);
-    return undefined;
+    listedAtMs = time.monotonicMs();
+    // Without a version there is nothing to watch from.
+    mustList = resourceVersion === "";
+    store.replace(objects, resourceVersion);
   }
 
-  /** Applies one frame; a returned end means that the watch is over. */
-  function take(line: string): WatchEnd | undefined {
-    const frame = parseFrame(line);
-    if (frame === undefined) return failed("a frame of the watch is not JSON");
-    if (frame.type === "ERROR") {
-      const status = (frame.object ?? {}) as ApiStatus;
-      const failure = failureOf(status.code ?? 500, status);
-      return failure.code === "gone" ? { kind: "expired" } : { kind: "failed", failure };
-    }
-    const object = frame.object as T;
-    if (typeof object?.metadata !== "object") return failed("a frame of the watch has no object");
-    if (frame.type === "BOOKMARK") store.advance(object.metadata.resourceVersion ?? "");
-    else if (frame.type === "DELETED") store.remove(transform(object));
-    else store.put(transform(object));
-    return undefined;
+  /** Reads the frames of one watch into the store; those of a streamed list go in at once, when it is complete. */
+  function createTaker(streamed: Map<string, T> | undefined): (line: string) => WatchEnd | undefined {
+    let pending = streamed;
+    return (line) => {
+      const event = readFrame<T>(line);
+      if (event.kind === "expired" || event.kind === "failed") return event;
+      if (event.kind === "bookmark" || event.kind === "listed") {
+        if (pending === undefined) store.advance(event.resourceVersion);
+        else if (event.kind === "listed") {
+          replace([...pending.values()], event.resourceVersion);
+          pending = undefined;
+        }
+        return undefined;
+      }
+      const object = transform(event.object);
+      if (pending !== undefined) {
+        if (event.kind === "put") pending.set(keyOf(object), object);
+        else pending.delete(keyOf(object));
+      } else if (event.kind === "deleted") store.remove(object);
+      else store.put(object);
+      return undefined;
+    };
   }
 
-  async function watchOnce(resourceVersion: string, outer: AbortSignal): Promise<WatchEnd> {
+  /** One watch from its opening to its end; without a version it begins with the streamed list. */
+  async function watchOnce(resourceVersion: string | undefined, outer: AbortSignal): Promise<WatchEnd> {
     const guard = createWatchdog(limits.silenceMs, time, outer);
+    const initialEvents = resourceVersion === undefined;
+    const giveUpList = () => {
+      if (!mustList) return;
+      canStream = false;
+      guard.bark();
+    };
+    const cancelList = initialEvents ? time.setTimer(limits.streamedListMs, giveUpList) : undefined;
+    const cut = (end: WatchEnd): WatchEnd => {
+      const cause = guard.cause();
+      return cause === undefined ? end : { kind: cause };
+    };
     try {
       const spread = limits.watchMaxSeconds - limits.watchMinSeconds;
       const opened = await client.watch(ref, {
         ...selection,
-        resourceVersion,
+        resourceVersion: resourceVersion ?? "",
+        initialEvents,
         timeoutSeconds: Math.round(limits.watchMinSeconds + random() * spread),
         signal: guard.signal,
       });
-      if (!opened.ok) return opened.code === "gone" ? { kind: "expired" } : guard.end(opened);
-      const chunks = opened.value[Symbol.asyncIterator]();
-      const split = createLineSplitter();
-      for (;;) {
-        // Only reading may fail here: an error of a store's handler is a bug and must not pass for a lost connection.
-        const read = await chunks.next().then(
-          (next) => (next.done === true ? undefined : splitSafely(split, next.value)),
-          (error: Error) => failed(error.message),
-        );
-        if (read === undefined) return guard.end() ?? { kind: "eof" };
-        if (!Array.isArray(read)) return guard.end(read.failure);
+      if (!opened.ok)
+        return opened.code === "gone" ? { kind: "expired" } : cut({ kind: "failed", failure: opened });
+      const take = createTaker(initialEvents ? new Map() : undefined);
+      const end = await readLines<WatchEnd>(opened.value, (lines) => {
         guard.alive();
         heard();
-        for (const line of read) {
-          const end = take(line);
-          if (end !== undefined) return end;
+        for (const line of lines) {
+          const ended = take(line);
+          if (ended !== undefined) return ended;
         }
-      }
+        return undefined;
+      });
+      return end?.kind === "expired" ? end : cut(end ?? { kind: "eof" });
     } finally {
+      cancelList?.();
       guard.release();
     }
   }
 
-  async function follow(signal: AbortSignal): Promise<void> {
-    let emptyEnds = 0;
-    while (!signal.aborted) {
-      const version = store.resourceVersion();
-      if (version === undefined || version === "") return;
-      const startedMs = time.monotonicMs();
-      const end = await watchOnce(version, signal);
-      if (end.kind === "stopped") return;
-      meters.restarted(end.kind);
-      if (end.kind === "expired") return;
-      const moved = store.resourceVersion() !== version;
-      const short = end.kind !== "silent" && time.monotonicMs() - startedMs < SHORT_WATCH_MS;
-      emptyEnds = moved || !short ? 0 : emptyEnds + 1;
-      if (end.kind === "failed") {
-        log.warn({ resource, code: end.failure.code, reason: end.failure.message }, "watch failed, resuming");
-        // The kind itself has gone (its definition was deleted): what we hold is no longer there.
-        if (end.failure.code === "notFound") return;
-        await sleep(time, backoff.next(end.failure.retryAfterMs), signal);
-      } else if (emptyEnds > 1) await sleep(time, backoff.next(), signal);
-    }
+  async function listPages(signal: AbortSignal): Promise<void> {
+    const { pageSize: limit } = limits;
+    const listed = await client.listAll<T>(ref, { ...selection, limit, signal, attempts: 1 });
+    if (signal.aborted) return;
+    if (listed.ok) {
+      heard();
+      replace(listed.value.items.map(transform), listed.value.resourceVersion);
+    } else await pauseAfterList(listed, signal);
+  }
+
+  async function pauseAfterList(failure: KubeFailure, signal: AbortSignal): Promise<void> {
+    log.warn({ resource, code: failure.code, reason: failure.message }, "list failed, trying again");
+    await sleep(time, backoff.next(failure.retryAfterMs), signal);
+  }
+
+  /** A streamed list that did not come to its end; the version was not asked for, so it cannot have expired. */
+  async function afterBrokenList(end: WatchEnd, signal: AbortSignal): Promise<void> {
+    if (end.kind === "expired" || (end.kind === "failed" && end.failure.code === "invalid"))
+      canStream = false;
+    if (!canStream) log.info({ resource }, "the API server streams no lists: asking for pages");
+    else if (end.kind === "failed") await pauseAfterList(end.failure, signal);
+    else await sleep(time, backoff.next(), signal);
+  }
+
+  async function afterWatch(end: WatchEnd, lastedMs: number, moved: boolean, signal: AbortSignal) {
+    meters.restarted(end.kind);
+    const short = end.kind !== "silent" && lastedMs < SHORT_WATCH_MS;
+    emptyEnds = moved || !short ? 0 : emptyEnds + 1;
+    // Gone is the version, or the kind itself (its definition was deleted): what we hold may no longer be there.
+    if (end.kind === "expired" || (end.kind === "failed" && end.failure.code === "notFound")) {
+      mustList = true;
+      emptyEnds = 0;
+      // Versions that expire as soon as they are listed must not make us list in a circle.
+      if (time.monotonicMs() - listedAtMs < SHORT_WATCH_MS) await sleep(time, backoff.next(), signal);
+    } else if (end.kind === "failed") {
+      log.warn({ resource, code: end.failure.code, reason: end.failure.message }, "watch failed, resuming");
+      await sleep(time, backoff.next(end.failure.retryAfterMs), signal);
+    } else if (emptyEnds > 1) await sleep(time, backoff.next(), signal);
   }
 
   return {
     async run(signal) {
       while (!signal.aborted) {
-        const failure = await relist(signal);
-        if (signal.aborted) return;
-        if (failure === undefined) {
-          const listedMs = time.monotonicMs();
-          await follow(signal);
-          // Versions that expire as soon as they are listed must not make us list in a circle.
-          if (time.monotonicMs() - listedMs < SHORT_WATCH_MS) await sleep(time, backoff.next(), signal);
+        if (mustList && !canStream) {
+          await listPages(signal);
           continue;
         }
-        log.warn({ resource, code: failure.code, reason: failure.message }, "list failed, trying again");
-        await sleep(time, backoff.next(failure.retryAfterMs), signal);
+        const version = mustList ? undefined : store.resourceVersion();
+        const startedMs = time.monotonicMs();
+        const end = await watchOnce(version, signal);
+        if (end.kind === "stopped") return;
+        if (mustList) await afterBrokenList(end, signal);
+        else
+          await afterWatch(end, time.monotonicMs() - startedMs, store.resourceVersion() !== version, signal);
       }
     },
     ageMs: () => time.monotonicMs() - heardAtMs,
-  };
-}
-
-function failed(message: string): { kind: "failed"; failure: KubeFailure } {
-  return { kind: "failed", failure: { ok: false, code: "unavailable", message } };
-}
-
-function splitSafely(split: (chunk: Uint8Array) => string[], chunk: Uint8Array) {
-  try {
-    return split(chunk);
-  } catch (error) {
-    return failed((error as Error).message);
-  }
-}
-
-function parseFrame(line: string): WatchFrame | undefined {
-  try {
-    const frame = JSON.parse(line) as WatchFrame;
-    return typeof frame.type === "string" ? frame : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Exponential pause with jitter that forgets old failures. */
-function createBackoff(limits: ReflectorLimits, time: KubeTime, random: () => number) {
-  let failures = 0;
-  let lastMs = Number.NEGATIVE_INFINITY;
-  return {
-    next(atLeastMs = 0): number {
-      const nowMs = time.monotonicMs();
-      failures = nowMs - lastMs > limits.backoffResetMs ? 1 : failures + 1;
-      lastMs = nowMs;
-      const base = Math.min(limits.backoffMinMs * 2 ** Math.min(failures - 1, 30), limits.backoffMaxMs);
-      return Math.max(atLeastMs, base) * (1 + random() / 2);
-    },
-  };
-}
-
-/** Aborts a watch on which nothing has been heard for too long, or that is asked to stop. */
-function createWatchdog(silenceMs: number, time: KubeTime, outer: AbortSignal) {
-  const controller = new AbortController();
-  const stop = () => controller.abort();
-  let silent = false;
-  const bark = () => {
-    silent = true;
-    controller.abort();
-  };
-  let cancel = time.setTimer(silenceMs, bark);
-  if (outer.aborted) stop();
-  outer.addEventListener("abort", stop, { once: true });
-  function end(failure: KubeFailure): WatchEnd;
-  function end(): WatchEnd | undefined;
-  function end(failure?: KubeFailure): WatchEnd | undefined {
-    if (outer.aborted) return { kind: "stopped" };
-    if (silent) return { kind: "silent" };
-    return failure === undefined ? undefined : { kind: "failed", failure };
-  }
-  return {
-    signal: controller.signal,
-    alive() {
-      cancel();
-      cancel = time.setTimer(silenceMs, bark);
-    },
-    end,
-    /** Also closes the connection of a watch that we leave early. */
-    release() {
-      cancel();
-      outer.removeEventListener("abort", stop);
-      controller.abort();
-    },
   };
 }
 

@@ -39,6 +39,8 @@ export interface FakeApiServer {
   /** Writes raw bytes into every open watch. */
   writeToWatches(bytes: string | Uint8Array): void;
   readonly openWatches: number;
+  /** Whether a watch may begin with the list; an older API server refuses that. Default true. */
+  streamsLists: boolean;
   close(): Promise<void>;
 }
 
@@ -56,7 +58,14 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
     requests.push(request);
     if (requests.length > MAX_REQUESTS) requests.shift();
     const body = await text(message);
-    const proceed = () => answer(storage, watches, request, body, response);
+    const refused = request.query.has("sendInitialEvents") && !self.streamsLists;
+    const proceed = async () =>
+      refused
+        ? sendStatus(response, 422, {
+            reason: "Invalid",
+            message: "sendInitialEvents is forbidden for watch",
+          })
+        : answer(storage, watches, request, body, response);
     const scripted = faults.find(({ left, matches }) => left > 0 && matches(request));
     if (scripted === undefined) return proceed();
     scripted.left--;
@@ -71,7 +80,8 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  return {
+  const self: FakeApiServer = {
+    streamsLists: true,
     config: {
       server: `http://127.0.0.1:${port}`,
       namespace: "default",
@@ -101,6 +111,7 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
         server.closeAllConnections();
       }),
   };
+  return self;
 }
 
 /** Answers with a Status, as the API server does for a failure. */
@@ -217,7 +228,8 @@ function openWatch(
   request: FakeRequest,
   response: ServerResponse,
 ): void {
-  const from = Number(request.query.get("resourceVersion") ?? 0);
+  const listing = request.query.get("sendInitialEvents") === "true";
+  const from = listing ? storage.version : Number(request.query.get("resourceVersion") ?? 0);
   if (from < storage.oldest) {
     sendStatus(response, 410, { reason: "Expired" });
     return;
@@ -229,6 +241,7 @@ function openWatch(
     if (change.collection !== request.resource || !selects(request, change.object)) return;
     response.write(`${JSON.stringify({ type: change.type, object: change.object })}\n`);
   };
+  if (listing) sendInitialEvents(storage, request, response);
   for (const change of storage.since(from)) tell(change);
   const stop = storage.onChange(tell);
   watches.add(response);
@@ -236,4 +249,14 @@ function openWatch(
     stop();
     watches.delete(response);
   });
+}
+
+function sendInitialEvents(storage: FakeStorage, request: FakeRequest, response: ServerResponse): void {
+  for (const object of storage.list(request.resource))
+    if (selects(request, object)) response.write(`${JSON.stringify({ type: "ADDED", object })}\n`);
+  const metadata = {
+    resourceVersion: String(storage.version),
+    annotations: { "k8s.io/initial-events-end": "true" },
+  };
+  response.write(`${JSON.stringify({ type: "BOOKMARK", object: { metadata } })}\n`);
 }

@@ -1,14 +1,18 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { createApi } from "../../../local/cluster/api.ts";
 import { type ApiServer, startApiServer } from "../../../local/cluster/apiserver.ts";
 import { silentReport } from "../../../local/cluster/report.ts";
 import { createKubeClient, type KubeClient } from "../client.ts";
 import { type ClusterConfig, loadClusterConfig } from "../config.ts";
 import { type KubeMetrics, silentLog, silentMetrics } from "../ports.ts";
+import { compactEtcd } from "./etcd.ts";
 
 /** One request in the API server's own log. */
 export interface AuditEntry {
+  /** A watch has two entries, one when it opens and one when it has ended. */
+  readonly stage: "ResponseStarted" | "ResponseComplete" | "Panic";
   readonly verb: string;
   readonly userAgent?: string;
   readonly requestURI: string;
@@ -25,17 +29,22 @@ export interface RealServer {
   client(name: string): KubeClient;
   /** Everything that was asked so far by the client of this name, in order. */
   asked(userAgent: string): AuditEntry[];
+  /** What the API server says of itself, in Prometheus' text format. */
+  metrics(): Promise<string>;
+  /** Makes the database forget every state of the past, as it does by itself every few minutes. */
+  compact(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Starts the server in a folder of its own. */
-export async function startRealServer(): Promise<RealServer> {
+/** Starts the server in a folder of its own; `flags` make it like another version or configuration. */
+export async function startRealServer(options: { flags?: readonly string[] } = {}): Promise<RealServer> {
   const dir = mkdtempSync(join(tmpdir(), "kube-"));
   const server = await startApiServer({
     dir: join(dir, "server"),
     report: silentReport(),
     withControllers: false,
     auditLog: true,
+    ...options,
   });
   const { kubeconfigPath } = server;
   const loaded = await loadClusterConfig({ kubeconfigPath });
@@ -57,6 +66,8 @@ export async function startRealServer(): Promise<RealServer> {
         .slice(0, -1)
         .map((line) => JSON.parse(line) as AuditEntry)
         .filter((entry) => entry.userAgent === userAgent),
+    metrics: async () => (await createApi(server.url, dirname(kubeconfigPath)).call("GET", "/metrics")).body,
+    compact: () => compactEtcd(server),
     async close() {
       await Promise.all(clients.map((client) => client.close()));
       await server.stop();
