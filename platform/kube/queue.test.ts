@@ -22,7 +22,7 @@ const step = fc.oneof(
 );
 
 describe("whatever is done with it", () => {
-  it("never gives a key to two workers, and loses none", async () => {
+  it("never gives a key to two workers, and loses none", { timeout: 120_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const { time, queue } = make();

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createKubeClient, type KubeClient } from "./client.ts";
 import { createInformer, type Informer } from "./informer.ts";
-import { silentLog, silentMetrics } from "./ports.ts";
+import { type KubeTime, silentLog, silentMetrics } from "./ports.ts";
 import type { ReflectorLimits } from "./reflector.ts";
 import {
   type FakeApiServer,
@@ -11,6 +11,7 @@ import {
 } from "./testing/fakeserver.ts";
 import { WIDGET, type Widget, widget } from "./testing/objects.ts";
 import { until } from "./testing/until.ts";
+import { createVirtualTime } from "./testing/virtualtime.ts";
 
 const COLLECTION = "widgets.tests.fulfillment.io";
 /** Pauses short enough for a test; the rules are the same. */
@@ -42,7 +43,7 @@ afterEach(async () => {
   await server.close();
 });
 
-function follow(limits: Partial<ReflectorLimits> = {}, labelSelector?: string): void {
+function follow(limits: Partial<ReflectorLimits> = {}, labelSelector?: string, time?: KubeTime): void {
   informer = createInformer<Widget>({
     client,
     ref: WIDGET,
@@ -50,6 +51,7 @@ function follow(limits: Partial<ReflectorLimits> = {}, labelSelector?: string): 
     metrics: silentMetrics,
     limits: { ...QUICK, ...limits },
     ...(labelSelector === undefined ? {} : { labelSelector }),
+    ...(time === undefined ? {} : { time }),
     indexers: { color: (object) => (object.spec?.color === undefined ? [] : [object.spec.color]) },
   });
   informer.store.onChange(({ type, key }) => changes.push(`${type} ${key}`));
@@ -143,23 +145,25 @@ describe.each(["streamed", "paged"] as const)("with lists that are %s,", (mode) 
       expect(performance.now() - startedMs).toBeGreaterThanOrEqual(200);
       expect(count("list")).toBe(1);
     });
-    it("because nothing is heard is cut and resumed", async () => {
-      follow({ silenceMs: 60 });
+    it.each([
+      ["after its head", true],
+      ["before its head", false],
+    ])("because nothing is heard %s is cut and resumed", async (_name, hasHead) => {
+      const time = createVirtualTime();
+      follow({}, undefined, time);
+      await watching();
+      await informer.synced(stop.signal);
       server.fail(isResumed, (_request, response) => {
-        response.writeHead(200);
-        response.flushHeaders();
+        if (hasHead) response.writeHead(200).flushHeaders();
       });
-      await until("a second watch", () => count("watch") >= 2);
+      server.endWatches("eof");
+      await until("a watch that says nothing", () => count("watch") === 2);
+      await time.advance(149_000);
+      expect(count("watch")).toBe(2);
+      await time.advance(1_000);
       put("a");
       await equal();
-      expect(count("list")).toBe(1);
-    });
-    it("before its head arrives is cut and resumed as well", async () => {
-      follow({ silenceMs: 60 });
-      server.fail(isResumed, () => {});
-      await until("a second watch", () => count("watch") >= 2);
-      put("a");
-      await equal();
+      expect([count("list"), count("watch")]).toEqual([1, 3]);
     });
   });
 
@@ -274,6 +278,26 @@ describe.each(["streamed", "paged"] as const)("with lists that are %s,", (mode) 
         await new Promise<void>((resolve) => setImmediate(resolve));
       }
       await until("the frame has arrived", () => informer.store.get("shop/a")?.spec?.color === "검정🖤");
+    });
+    it("that come slowly, but keep coming, are no silence", async () => {
+      const time = createVirtualTime();
+      follow({ silenceMs: 150_000 }, undefined, time);
+      await watching();
+      await informer.synced(stop.signal);
+      put("a");
+      await equal();
+      const live = server.storage.get(COLLECTION, "shop/a") as Widget;
+      const next = { ...live, metadata: { ...live.metadata, resourceVersion: "900" }, spec: { size: 9 } };
+      const text = frame("MODIFIED", next);
+      for (const part of [text.slice(0, 20), text.slice(20, 40), text.slice(40)]) {
+        await time.advance(100_000);
+        server.writeToWatches(part);
+        await until("the part has arrived", () => informer.ageMs() === 0);
+      }
+      expect(informer.store.get("shop/a")?.spec).toEqual({ size: 9 });
+      expect(count("watch")).toBe(1);
+      await time.advance(150_000);
+      await until("a watch after the silence", () => count("watch") === 2);
     });
     it("that come twice or late change nothing", async () => {
       put("a", { size: 1 });
