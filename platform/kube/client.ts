@@ -90,7 +90,7 @@ export interface KubeClient {
   ): Promise<KubeResult<T>>;
   /**
    * Server-side apply of `object.status` only. A uid or resourceVersion in its metadata is a condition: `conflict`
-   * when the live object has another one.
+   * when the live object has another version, `conflict` or `invalid` (by its kind) when it has another uid.
    */
   applyStatus<T extends KubeObject>(
     ref: ResourceRef,
