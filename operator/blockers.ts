@@ -14,11 +14,16 @@ const USUAL = new Set(["ContainerCreating", "PodInitializing"]);
 
 /** Everything that keeps the cell from going on: what its quota refuses, then pods that cannot start. */
 export function blockersOf(observed: Pick<Observed, "objects" | "pods" | "claims">): Blocker[] {
-  const reasons = observed.objects
-    .map((object) => quotaShortage(object, observed)?.reason)
-    .filter((reason) => reason !== undefined);
-  const short = [...new Set(reasons)].sort().map((reason): Blocker => {
-    const name = /quota ([^:]+):/.exec(reason)?.[1] ?? "cell";
+  const byQuota = new Map<string, Set<string>>();
+  for (const object of observed.objects) {
+    const short = quotaShortage(object, observed);
+    if (short === undefined) continue;
+    const known = byQuota.get(short.quota) ?? new Set();
+    for (const resource of short.resources) known.add(resource);
+    byQuota.set(short.quota, known);
+  }
+  const short = [...byQuota].map(([name, resources]): Blocker => {
+    const reason = `exceeded quota: ${[...resources].sort().join(", ")}`;
     return { kind: "ResourceQuota", name, reason: reason.slice(0, 256) };
   });
   return [...short, ...blockedPods(observed.pods)].slice(0, MAX_BLOCKERS);

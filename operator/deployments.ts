@@ -4,6 +4,7 @@ import { ANNOTATIONS } from "./api/names.ts";
 import type { Cell } from "./build/cell.ts";
 import { hashOf } from "./build/hash.ts";
 import type { EnvVar } from "./build/pod.ts";
+import { RECOVERY } from "./build/recovery.ts";
 import { buildSliceDeployments } from "./build/slices.ts";
 import { find, identity, type Observed } from "./observed.ts";
 import { planRollout, type RolloutPlan } from "./rollout.ts";
@@ -60,6 +61,11 @@ export function withRevision(object: KubeObject): KubeObject {
   return { ...object, metadata: { ...object.metadata, annotations } };
 }
 
+/** Pods read every Secret but the copy. */
 function configChecksum(base: readonly KubeObject[]): string {
-  return hashOf(base.filter(({ kind }) => kind === "Secret").map((secret) => secret.data));
+  return hashOf(
+    base
+      .filter(({ kind, metadata }) => kind === "Secret" && metadata.name !== RECOVERY)
+      .map((secret) => secret.data),
+  );
 }

@@ -1,7 +1,7 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
 import { hasFinalizer, isDeleting } from "../platform/kube/objects.ts";
 import { type FulfillmentCenter, specSchema } from "./api/fulfillment-center.ts";
-import { ANNOTATIONS, FINALIZER } from "./api/names.ts";
+import { ANNOTATIONS, cellNamespace, FINALIZER } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import { buildServiceAccounts } from "./build/accounts.ts";
 import { buildCache } from "./build/cache.ts";
@@ -12,6 +12,7 @@ import { buildFenceJob, buildProvisionJob, provisionHash } from "./build/jobs.ts
 import { buildLimitRange, buildNamespace } from "./build/namespace.ts";
 import { buildNetworkPolicies } from "./build/network.ts";
 import { buildQuota } from "./build/quota.ts";
+import { buildRecovery } from "./build/recovery.ts";
 import { buildSecrets } from "./build/secrets.ts";
 import { buildSliceDeployments, buildSliceServices } from "./build/slices.ts";
 import { deploymentsOf, rolloutFor, withRevision } from "./deployments.ts";
@@ -19,6 +20,7 @@ import { decideEpochs, type Epochs } from "./epoch.ts";
 import type { Situation } from "./facts.ts";
 import { planDeletion } from "./finalize.ts";
 import { holdsOf } from "./hold.ts";
+import { lostSecrets } from "./lost-secrets.ts";
 import { find, identity, type Observed, secretData } from "./observed.ts";
 import { lostNamespace, namespaceReplaced, type Ownership, ownershipOf } from "./ownership.ts";
 import type { Plan } from "./plan.ts";
@@ -67,6 +69,11 @@ export function desired(
   if (ownership.kind === "taken" || ownership.kind === "terminating") return idle(blocked);
   if (!hasFinalizer(fc, FINALIZER)) return idle({ ...blocked, ownership: { kind: "absent" } }, "add");
   if (fc.spec.paused) return idle({ kind: "paused", lostNamespace: lost });
+  const startOver = namespaceReplaced(fc, observed) && ownership.kind !== "adopting";
+  const provisioned = fc.status?.provisionedHash !== undefined && !startOver;
+  const gone = lostSecrets(observed, { namespace: cellNamespace(fc.metadata.name), provisioned });
+  if (gone !== undefined)
+    return idle({ kind: "halted", reason: "SecretLost", message: gone, lostNamespace: lost });
   return planCell(fc, observed, { ownership, lost }, { settings, nowMs, random });
 }
 
@@ -178,6 +185,12 @@ function outcomeOf(job: KubeObject, observed: Observed): JobOutcome {
 /** Everything that may exist before the schema does; the namespace first, the quota before any pod. */
 function buildBase(cell: Cell, observed: Observed, random: () => string): KubeObject[] {
   const stores = [...buildDatabase(cell), ...buildCache(cell)].map(withRevision);
+  const secrets = buildSecrets(cell, {
+    existing: secretData(observed.objects),
+    cellKey: observed.cellKey,
+    gatewayKeys: observed.gatewayKeys,
+    random,
+  });
   const workloads = [...stores, buildProvisionJob(cell), ...buildSliceDeployments(cell, "")];
   return [
     buildNamespace(cell),
@@ -185,12 +198,8 @@ function buildBase(cell: Cell, observed: Observed, random: () => string): KubeOb
     buildLimitRange(cell),
     ...buildNetworkPolicies(cell),
     ...buildServiceAccounts(cell),
-    ...buildSecrets(cell, {
-      existing: secretData(observed.objects),
-      cellKey: observed.cellKey,
-      gatewayKeys: observed.gatewayKeys,
-      random,
-    }),
+    buildRecovery(cell, secrets),
+    ...secrets,
     ...stores,
     ...buildSliceServices(cell),
     ...buildDisruptionBudgets(cell),

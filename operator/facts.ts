@@ -37,6 +37,13 @@ export type Situation =
     }
   | { readonly kind: "invalid"; readonly message: string }
   | { readonly kind: "paused"; readonly lostNamespace: string | undefined }
+  /** The cell is left as it is until a person has acted. */
+  | {
+      readonly kind: "halted";
+      readonly reason: string;
+      readonly message: string;
+      readonly lostNamespace: string | undefined;
+    }
   | {
       readonly kind: "deleting";
       readonly reason: string;

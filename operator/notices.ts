@@ -21,7 +21,9 @@ export function noticesBetween(
   return TOLD.flatMap((type) => {
     const then = findCondition(before?.conditions, type);
     const now = findCondition(after.conditions, type);
-    if (now?.status !== "True" || (then?.status === "True" && then.reason === now.reason)) return [];
+    // The condition Deleting says it better.
+    if (now === undefined || (type === "Reconciling" && now.reason === "Deleting")) return [];
+    if (now.status !== "True" || (then?.status === "True" && then.reason === now.reason)) return [];
     return [
       {
         // The generation keeps what is said again after another change of the spec from being taken for a repetition.

@@ -1,5 +1,6 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
+import { recovered } from "./build/recovery.ts";
 import type { KeyPair } from "./build/secrets.ts";
 
 /** Everything about one center that the cluster holds, read once at the start of a pass. */
@@ -36,7 +37,7 @@ export function identity(object: KubeObject): string {
   return `${object.kind}/${object.metadata.name}`;
 }
 
-/** Decoded data of the observed Secrets by name and key. */
+/** Decoded data of the observed Secrets by name and key; what is missing is taken from their copy. */
 export function secretData(objects: readonly KubeObject[]): Record<string, Record<string, string>> {
   const result: Record<string, Record<string, string>> = {};
   for (const object of objects) {
@@ -46,5 +47,5 @@ export function secretData(objects: readonly KubeObject[]): Record<string, Recor
       Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")]),
     );
   }
-  return result;
+  return recovered(result);
 }

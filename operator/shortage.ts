@@ -6,8 +6,10 @@ import { find, type Observed } from "./observed.ts";
 
 /** Pods that the cell's quota does not let a workload make. */
 export interface Shortage {
-  /** What is short, in words without numbers that change by themselves. */
-  readonly reason: string;
+  /** Name of the ResourceQuota. */
+  readonly quota: string;
+  /** What is short, without numbers that change by themselves. */
+  readonly resources: readonly string[];
   /** The next action. */
   readonly remedy: string;
 }
@@ -53,7 +55,7 @@ export function shortOf(
     ? undefined
     : stalled(
         "QuotaExceeded",
-        `${workload?.kind} ${workload?.metadata.name} cannot make its pods: ${short.reason}; ${short.remedy}.`,
+        `${workload?.kind} ${workload?.metadata.name} cannot make its pods: exceeded quota ${short.quota}: ${short.resources.join(", ")}; ${short.remedy}.`,
       );
 }
 
@@ -119,7 +121,7 @@ function shortageOf(quota: string, resources: readonly string[]): Shortage {
     fields.length === 0
       ? "see kubectl describe resourcequota in the cell's namespace"
       : `raise ${fields.map((field) => `isolation.quota.${field}`).join(" and ")}, or leave it out for what the cell needs`;
-  return { reason: `exceeded quota ${quota}: ${resources.join(", ")}`, remedy };
+  return { quota, resources, remedy };
 }
 
 const POWERS: Readonly<Record<string, number>> = {

@@ -70,12 +70,13 @@ function keptFields(previous: FulfillmentCenterStatus): FulfillmentCenterStatus 
 function lookedAt(observed: Observed, situation: Situation): FulfillmentCenterStatus {
   if (situation.kind === "invalid" || situation.kind === "building") return {};
   const blockers =
-    situation.kind === "paused"
+    situation.kind === "paused" || situation.kind === "halted"
       ? blockersOf(observed)
       : situation.kind === "blocked"
         ? (situation.stuck?.blockers ?? [])
         : situation.blockers;
-  const services = situation.kind === "paused" ? serviceCounts(observed) : [];
+  const isLive = situation.kind === "paused" || situation.kind === "halted";
+  const services = isLive ? serviceCounts(observed) : [];
   const lost = situation.kind === "deleting" ? undefined : situation.lostNamespace;
   return {
     ...(blockers.length === 0 ? {} : { blockers: [...blockers] }),

@@ -43,6 +43,12 @@ function provisioned(facts: Facts, observed: Observed): StepState {
       "Provisioned",
       `Namespace ${facts.cell.namespace} and its quota, policies, identities and Secrets exist.`,
     );
+  const secrets = missing.filter(({ kind }) => kind === "Secret").map(({ metadata }) => metadata.name);
+  if (facts.provisionedHash !== undefined && secrets.length > 0)
+    return waiting(
+      "SecretMissing",
+      `Secret ${secrets.join(", ")} was deleted and is made again with the same content; no action needed.`,
+    );
   return waiting("Creating", `Making the objects of namespace ${facts.cell.namespace}; no action needed.`);
 }
 

@@ -62,7 +62,7 @@ export function verdictsOf(
         ? ["False", "DataPresent", "The cell has the namespace that its orders were stored in."]
         : ["True", "NamespaceReplaced", dataLostMessage(observed, lost)],
   };
-  if (situation.kind === "paused" || situation.kind === "deleting") return keepSteps(fc, verdicts, states);
+  if (isLeftAlone(situation) || situation.kind === "deleting") return keepSteps(fc, verdicts, states);
   for (const type of STEPS) verdicts[type] = verdictOf(states[type]);
   return verdicts;
 }
@@ -103,6 +103,7 @@ function stopOf(
 ): { readonly reason: string; readonly message: string } | undefined {
   if (situation.kind === "invalid")
     return { reason: "InvalidSpec", message: `The spec cannot be used: ${situation.message}; correct it.` };
+  if (situation.kind === "halted") return situation;
   if (situation.kind === "deleting") return situation.stalled ? situation : undefined;
   if (situation.kind === "blocked" && situation.ownership.kind === "taken") return situation.ownership;
   const stalled = STEPS.map((type) => states[type]).find((state) => state.kind === "stalled");
@@ -131,7 +132,7 @@ function availableOf(
 ): Verdict {
   if (situation.kind === "deleting")
     return ["False", "Deleting", "The center is being deleted and takes no orders."];
-  if (situation.kind !== "building" && situation.kind !== "paused")
+  if (situation.kind !== "building" && !isLeftAlone(situation))
     return ["False", "NotBuilt", "The cell does not exist yet; see Ready."];
   if (situation.lostNamespace !== undefined)
     return ["False", "DataLost", dataLostMessage(observed, situation.lostNamespace)];
@@ -141,7 +142,7 @@ function availableOf(
       fc.spec.mode,
       `The center is ${fc.spec.mode.toLowerCase()} by its spec and takes no new orders.`,
     ];
-  if (situation.kind === "paused") {
+  if (isLeftAlone(situation)) {
     if (observed.namespace === undefined)
       return ["False", "NotBuilt", "The cell does not exist yet; set paused to false to have it made."];
     if (!storeStands("database", observed) && fc.spec.database.external === undefined)
@@ -161,6 +162,13 @@ function sliceServes(slice: string, observed: Observed): boolean {
     const { template } = object.spec as { template?: { metadata?: { labels?: Record<string, string> } } };
     return template?.metadata?.labels?.[LABELS.slice(slice)] !== undefined && rolloutOf(object).available > 0;
   });
+}
+
+/** Nothing is built, and what is there is looked at all the same. */
+function isLeftAlone(
+  situation: Situation,
+): situation is Extract<Situation, { readonly kind: "paused" | "halted" }> {
+  return situation.kind === "paused" || situation.kind === "halted";
 }
 
 /** By its own spec: a paused operator compares with nothing else. */
@@ -233,10 +241,10 @@ function degradedOf(observed: Observed, situation: Situation, states: Steps, ava
     "NotDegraded",
     "The cell serves at full strength, or not at all; see Available.",
   ];
-  if ((situation.kind !== "building" && situation.kind !== "paused") || available[0] !== "True") return full;
+  if ((situation.kind !== "building" && !isLeftAlone(situation)) || available[0] !== "True") return full;
   if (situation.kind === "building" && states.CacheReady.kind !== "done")
     return ["True", "CacheNotReady", states.CacheReady.message];
-  if (situation.kind === "paused" && !storeStands("cache", observed))
+  if (situation.kind !== "building" && !storeStands("cache", observed))
     return ["True", "CacheNotReady", "Not every pod of the cache is ready; look at its pods."];
   const deployments =
     situation.kind === "building"
