@@ -284,7 +284,13 @@ it("keeps the data of a retained center for its heir", async () => {
   must(await cluster.client.remove(FULFILLMENT_CENTER, { name }));
   await until("the center is gone", async () => (await read(name)) === undefined);
   const kept = (await remains(name)).filter((one) => !one.startsWith("PersistentVolumeClaim/"));
-  expect(kept.sort()).toEqual([`Namespace/cell-${name}`, "Secret/cache", "Secret/database", "Secret/trust"]);
+  expect(kept.sort()).toEqual([
+    `Namespace/cell-${name}`,
+    "Secret/cache",
+    "Secret/database",
+    "Secret/recovery",
+    "Secret/trust",
+  ]);
 
   await create({}, name);
   await becomes(name, "Stalled", "True NamespaceTaken");

@@ -201,7 +201,13 @@ describe("a deletion", () => {
     const world = provisionedWorld(center({ deletion: { policy: "Retain" } }));
     const found = preview(world, leaving(world));
     expect(found.left).toEqual({
-      kept: ["Namespace/cell-seoul-mapo", "Secret/database", "Secret/cache", "Secret/trust"],
+      kept: [
+        "Namespace/cell-seoul-mapo",
+        "Secret/recovery",
+        "Secret/database",
+        "Secret/cache",
+        "Secret/trust",
+      ],
       lost: [],
     });
     expect(marks(found)).toContain("- StatefulSet/database");

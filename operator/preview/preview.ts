@@ -1,6 +1,9 @@
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { findCondition } from "../../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "../api/fulfillment-center.ts";
+import { cellNamespace } from "../api/names.ts";
+import { ownerLabels } from "../build/cell.ts";
+import { IRREPLACEABLE } from "../build/recovery.ts";
 import { identity, type Observed } from "../observed.ts";
 import type { PreviewCluster } from "./cluster.ts";
 import { type FieldChange, fieldChanges } from "./difference.ts";
@@ -50,7 +53,8 @@ export interface Leftover {
  * present cluster without the change, and from there with it; the difference is what the change does.
  */
 export function previewChange(input: PreviewInput): Preview {
-  const { current, next, observed } = input;
+  const { current, next } = input;
+  const observed = input.assumed ? withSecrets(input.observed, next.metadata.name) : input.observed;
   const present: PreviewCluster = { fc: current, observed, wished: new Map() };
   const without: Simulation | undefined = current === undefined ? undefined : simulate(present, input);
   const base = without?.cluster ?? present;
@@ -68,6 +72,20 @@ export function previewChange(input: PreviewInput): Preview {
       ready: findCondition(changed.cluster.fc?.status?.conditions, "Ready")?.message,
     },
   };
+}
+
+/** Who may not read Secrets sees none; without them the operator would take the cell's for lost. */
+function withSecrets(observed: Observed, center: string): Observed {
+  if (observed.namespace === undefined) return observed;
+  const present = new Set(observed.objects.map(identity));
+  const missing = IRREPLACEABLE.map(
+    (name): KubeObject => ({
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name, namespace: cellNamespace(center), labels: ownerLabels({ name: center }) },
+    }),
+  ).filter((secret) => !present.has(identity(secret)));
+  return { ...observed, objects: [...observed.objects, ...missing] };
 }
 
 /** The changed center with what the operator has written to it by then. */
