@@ -122,6 +122,11 @@ const gatewayFlows = [
   ...SLICE_NAMES.map((slice) => `gateway -> cell-gangnam/cell:${SLICE_PORTS[slice]}`),
 ];
 
+/** Of every region: how far a drain is. */
+const operatorFlows = ["cell-mapo/orders", "cell-gangnam/cell", "cell-haeundae/cell"].map(
+  (pod) => `operator -> ${pod}:${SLICE_PORTS.orders}`,
+);
+
 describe("the namespace of the operator", () => {
   it("on one small machine has exactly the ways in and out that its parts need", async () => {
     const found = open(await scene(local), (from, to) => isSystem(from) || isSystem(to));
@@ -134,6 +139,7 @@ describe("the namespace of the operator", () => {
       ...outside.map((from) => `${from} -> dev-issuer:8091`),
       "monitoring -> operator:8085",
       ...gatewayFlows,
+      ...operatorFlows,
       "gateway -> region-database:5432",
       "gateway -> dev-issuer:8091",
       ...["gateway", "operator"].flatMap((from) =>
@@ -193,12 +199,12 @@ describe("a cell", () => {
     ]);
   });
 
-  it("is reached from nowhere but its region's gateway and monitoring, and reaches no other cell", async () => {
+  it("is reached from nowhere but its region's gateway, the operator and monitoring, and reaches no other cell", async () => {
     const found = open(
       await scene(local),
       (from, to) => isCell(to) && from.namespace !== to.namespace && from !== MONITORING,
     );
-    expect(found).toEqual([...gatewayFlows].sort());
+    expect(found).toEqual([...gatewayFlows, ...operatorFlows].sort());
   });
 
   it("reaches outside on Kafka's port alone, and payments a processor on 443 that is no private address", async () => {

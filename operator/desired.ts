@@ -16,6 +16,7 @@ import { buildRecovery } from "./build/recovery.ts";
 import { buildSecrets } from "./build/secrets.ts";
 import { buildSliceDeployments, buildSliceServices } from "./build/slices.ts";
 import { deploymentsOf, rolloutFor, withRevision } from "./deployments.ts";
+import { DRAIN_POLL_MS } from "./draining.ts";
 import { decideEpochs, type Epochs } from "./epoch.ts";
 import type { Situation } from "./facts.ts";
 import { planDeletion } from "./finalize.ts";
@@ -127,7 +128,8 @@ function planCell(
     held: [...holds.held].sort(),
   };
   const holdLeftMs = holds.nextExpiryMs === undefined ? undefined : holds.nextExpiryMs - nowMs;
-  const requeueAfterMs = earliest([holdLeftMs, retry.nextMs]);
+  const drainMs = fc.spec.mode === "Draining" ? DRAIN_POLL_MS : undefined;
+  const requeueAfterMs = earliest([holdLeftMs, retry.nextMs, drainMs]);
   return {
     objects: growVolumes(steps, observed).filter((object) => !skipped.has(identity(object))),
     prune: [...superseded, ...retry.due].filter((object) => !holds.held.has(identity(object))),

@@ -1,29 +1,67 @@
+import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
+import { SLICE_PORTS } from "../platform/slices.ts";
 import { generateKey, publicHalf } from "../platform/trust.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace } from "./api/names.ts";
 import type { KeyPair } from "./build/secrets.ts";
-import { type Observed, secretData } from "./observed.ts";
+import type { Draining, DrainWatch } from "./draining.ts";
+import { find, type Observed, secretData } from "./observed.ts";
 import type { Stores } from "./stores.ts";
+
+/** How to learn what a draining cell still has to do. */
+export interface Drains {
+  readonly watch: DrainWatch;
+  /** Where a cell's orders service answers, when not at its Service's address. */
+  readonly urlOf?: ((center: string) => string | undefined) | undefined;
+}
 
 /** Reads everything about a center from the local copies. The only thing made here is a key for a cell that has none. */
 export async function observe(
   stores: Stores,
   fc: FulfillmentCenter,
   gatewayKeys: readonly Record<string, unknown>[],
+  draining: Drains,
 ): Promise<Observed> {
   const { name } = fc.metadata;
   const namespace = cellNamespace(name);
   const inside = (object: { metadata: { namespace?: string } }) => object.metadata.namespace === namespace;
   const objects = stores.owned.flatMap((store) => stores.ofCenter(store, name)).filter(inside);
+  const key = keyFromSecret(secretData(objects).trust?.["cell-key.jwk"]);
+  const drain = drainOf(draining, fc, objects, key);
   return {
     namespace: stores.namespaces.get(namespace),
     objects,
     pods: stores.ofCenter(stores.pods, name).filter(inside),
     claims: stores.ofCenter(stores.claims, name).filter(inside),
     table: stores.tables.get(fc.spec.region),
-    cellKey: keyFromSecret(secretData(objects).trust?.["cell-key.jwk"]) ?? (await freshKey()),
+    cellKey: key ?? (await freshKey()),
     gatewayKeys,
+    ...(drain === undefined ? {} : { drain }),
   };
+}
+
+/** Asks only while the center is drained, and a cell only that has a key to ask with. */
+function drainOf(
+  { watch, urlOf }: Drains,
+  fc: FulfillmentCenter,
+  objects: readonly KubeObject[],
+  key: KeyPair | undefined,
+): Draining | undefined {
+  const { name } = fc.metadata;
+  if (fc.spec.mode !== "Draining" || fc.spec.paused || isDeleting(fc)) {
+    watch.forget(name);
+    return undefined;
+  }
+  const url = urlOf?.(name) ?? ordersUrl(objects);
+  return watch.of(name, url === undefined || key === undefined ? undefined : { url, key });
+}
+
+/** By address, as gateways reach it: no name has to be resolved. */
+function ordersUrl(objects: readonly KubeObject[]): string | undefined {
+  const service = find({ objects }, "Service", "orders");
+  const { clusterIP } = (service?.spec ?? {}) as { clusterIP?: string };
+  if (clusterIP === undefined || clusterIP === "" || clusterIP === "None") return undefined;
+  return `http://${clusterIP.includes(":") ? `[${clusterIP}]` : clusterIP}:${SLICE_PORTS.orders}`;
 }
 
 /** Key pair out of the text of a private JWK; undefined when there is none or it cannot be read. */

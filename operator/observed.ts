@@ -2,6 +2,7 @@ import type { KubeObject } from "../platform/kube/objects.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
 import { recovered } from "./build/recovery.ts";
 import type { KeyPair } from "./build/secrets.ts";
+import type { Draining } from "./draining.ts";
 
 /** Everything about one center that the cluster holds, read once at the start of a pass. */
 export interface Observed {
@@ -14,6 +15,8 @@ export interface Observed {
   readonly table: RoutingTable | undefined;
   /** The cell's key: from its Secret, else made a moment ago and not written yet. */
   readonly cellKey: KeyPair;
+  /** What a draining cell said last; absent unless the center is drained. */
+  readonly drain?: Draining;
   /** Public keys of the region's gateways. */
   readonly gatewayKeys: readonly Record<string, unknown>[];
 }

@@ -10,6 +10,7 @@ import type { Priority } from "../platform/kube/ready.ts";
 import { ANNOTATIONS, FULFILLMENT_CENTER, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
+import { createDrainWatch } from "./draining.ts";
 import { createReconcile } from "./reconcile.ts";
 import { createRoutingReconcile } from "./routing-controller.ts";
 import { createStores, type Stores } from "./stores.ts";
@@ -27,6 +28,8 @@ export interface OperatorOptions {
   readonly nowMs?: () => number;
   /** Shorter times make a test of a hand-over quick. */
   readonly lease?: Pick<LeaseOptions, "durationMs" | "renewDeadlineMs" | "retryMs">;
+  /** Where the orders service of a cell answers, when its Service has no address that is reached from here. */
+  readonly ordersUrl?: (center: string) => string | undefined;
   /** Wraps the client that writes; the crash tests count writes here. */
   readonly wrapClient?: (client: KubeClient) => KubeClient;
 }
@@ -64,9 +67,13 @@ export function createOperator(options: OperatorOptions): Operator {
     instance: identity,
     log,
   });
-  const centers = createController({
+  const drains = {
+    watch: createDrainWatch({ nowMs, onChange: (center) => wake(centers, center) }),
+    urlOf: options.ordersUrl,
+  };
+  const centers: Controller = createController({
     name: "fulfillmentcenter",
-    reconcile: createReconcile({ settings, stores, writer, events, log, nowMs }),
+    reconcile: createReconcile({ settings, stores, writer, events, drains, log, nowMs }),
     log,
     metrics,
     workers: settings.workers,

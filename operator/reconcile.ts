@@ -9,7 +9,7 @@ import { applyPlan, applyStatus, type Writer, writeFinalizer } from "./apply.ts"
 import { desired } from "./desired.ts";
 import { gatewayPublicKeys } from "./keys.ts";
 import { noticesBetween } from "./notices.ts";
-import { observe } from "./observe.ts";
+import { type Drains, observe } from "./observe.ts";
 import type { Notice, Plan } from "./plan.ts";
 import { withWriteFailures } from "./status-failures.ts";
 import type { Stores } from "./stores.ts";
@@ -19,6 +19,7 @@ export interface ReconcileDeps {
   readonly stores: Stores;
   readonly writer: Writer;
   readonly events: EventRecorder;
+  readonly drains: Drains;
   readonly log: KubeLog;
   readonly nowMs: () => number;
 }
@@ -47,7 +48,7 @@ export function createReconcile(deps: ReconcileDeps) {
     // Made by the controller of routing tables, which this center has woken too; its Secret wakes the center.
     const keys = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
     if (keys === undefined) return { requeueAfterMs: KEY_WAIT_MS };
-    const observed = await observe(stores, fc, keys);
+    const observed = await observe(stores, fc, keys, deps.drains);
     const plan = desired(fc, observed, settings, deps.nowMs(), () => randomBytes(32).toString("hex"));
 
     const failures = await applyPlan(writer, name, plan, signal);

@@ -45,14 +45,7 @@ export function verdictsOf(
         ? ["False", "Progressing", "Nothing waits for a person."]
         : ["True", stop.reason, stop.message],
     Degraded: degradedOf(observed, situation, states, available),
-    Draining:
-      fc.spec.mode === "Draining"
-        ? [
-            "True",
-            "Draining",
-            "New orders go to other centers; open ones are finished here. Set mode to Active to end it.",
-          ]
-        : ["False", "NotDraining", "The center is not being drained."],
+    Draining: drainingOf(fc, observed),
     Deleting:
       situation.kind === "deleting"
         ? ["True", situation.reason, situation.message]
@@ -257,6 +250,32 @@ function degradedOf(observed: Observed, situation: Situation, states: Steps, ava
   if (short.length === 0) return full;
   const names = short.map(({ metadata }) => metadata.name).join(", ");
   return ["True", "PodsMissing", `Not every pod is available of: ${names}; see ServicesReady.`];
+}
+
+function drainingOf({ spec, metadata }: FulfillmentCenter, { drain, table }: Observed): Verdict {
+  if (spec.mode !== "Draining") return ["False", "NotDraining", "The center is not being drained."];
+  const entry = table?.spec.cells.find(({ name }) => name === metadata.name);
+  if (entry !== undefined && entry.weight > 0)
+    return ["True", "Draining", "Being taken out of the routing of new orders; no action needed."];
+  const draining = "New orders go to other centers; open ones are finished here";
+  switch (drain?.kind) {
+    case "empty":
+      return [
+        "True",
+        "Drained",
+        "No order is open any more: the center may be changed or deleted. Set mode to Active to take orders again.",
+      ];
+    case "open":
+      return ["True", "Draining", `${draining}: ${drain.bucket}. Set mode to Active to end it.`];
+    case "unknown":
+      return [
+        "True",
+        "Draining",
+        `${draining}. How many there are is not known: ${drain.why}; it is asked again. Set mode to Active to end it.`,
+      ];
+    default:
+      return ["True", "Draining", `${draining}. Set mode to Active to end it.`];
+  }
 }
 
 function dataLostMessage(observed: Observed, lost: string): string {

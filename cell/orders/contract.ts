@@ -102,6 +102,14 @@ export const summaryAnswer = z.object({
 });
 export type Summary = z.infer<typeof summaryAnswer>;
 
+/** `GET /internal/drain`: what is left to do before a cell that takes no orders may be changed or taken away; each at most 10,000. */
+export const drainAnswer = z.object({
+  /** Orders that are in no final state. */
+  openOrders: z.int(),
+  /** Captures, releases and refunds that are owed for orders, final or not. */
+  openEffects: z.int(),
+});
+
 const bin = z.object({ aisle: z.int(), position: z.int(), level: z.int() });
 
 /** Stock is allocated and money authorised: the floor may begin. Subject of all events: the order's id. */

@@ -6,6 +6,7 @@ import {
   closeKeyAnswer,
   closeKeyBody,
   contactSchema,
+  drainAnswer,
   handoverBody,
   logAnswer,
   orderAnswer,
@@ -19,9 +20,12 @@ import {
 } from "./contract.ts";
 import { savePrices } from "./prices.ts";
 import type { OrdersService, Viewer } from "./service.ts";
+import { countOpen } from "./store.ts";
 import type { SummarySource } from "./summary.ts";
 
 const DEFAULT_PAGE = 50;
+/** Bounded, so that the counts stay cheap whatever the backlog. */
+const MAX_COUNTED = 10_000;
 
 /** HTTP to the service. */
 export function createRoutes(deps: { service: OrdersService; sql: Sql; summary: SummarySource }): Route[] {
@@ -162,6 +166,14 @@ export function createRoutes(deps: { service: OrdersService; sql: Sql; summary: 
           return { status: 304, headers: { etag: current.etag } };
         return ok(current.body, { etag: current.etag });
       },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/internal/drain",
+      summary: "How much is left to do, for who waits until nothing is.",
+      access: "internal",
+      responses: { 200: drainAnswer },
+      handler: async () => ok(await countOpen(sql, MAX_COUNTED)),
     }),
   ];
 }

@@ -1,6 +1,13 @@
 import type { Money } from "../../platform/money.ts";
 import type { Tx } from "../../platform/sql.ts";
-import { isWaiting, type OrderState, type PaymentStatus, type PricedLine, type ShortLine } from "./domain.ts";
+import {
+  isWaiting,
+  type OrderState,
+  type PaymentStatus,
+  type PricedLine,
+  type ShortLine,
+  TERMINAL,
+} from "./domain.ts";
 
 /** One order as it is stored. */
 export interface Order {
@@ -168,6 +175,19 @@ export async function countWaiting(tx: Tx, limit: number): Promise<number> {
     [limit],
   );
   return row?.open ?? 0;
+}
+
+/** What is left to be done, each count at most `limit`; asked for a few times in a drain, so that no index has to be kept for it. */
+export async function countOpen(
+  tx: Tx,
+  limit: number,
+): Promise<{ readonly openOrders: number; readonly openEffects: number }> {
+  const [row] = await tx.query<{ orders: number; effects: number }>(
+    `SELECT (SELECT count(*) FROM (SELECT 1 FROM orders.orders WHERE state <> ALL($1) LIMIT $2) AS o)::INT8 AS orders,
+            (SELECT count(*) FROM (SELECT 1 FROM orders.effect WHERE NOT done LIMIT $2) AS e)::INT8 AS effects`,
+    [[...TERMINAL], limit],
+  );
+  return { openOrders: row?.orders ?? 0, openEffects: row?.effects ?? 0 };
 }
 
 export async function savePaymentStatus(tx: Tx, id: string, status: PaymentStatus): Promise<void> {

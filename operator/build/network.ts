@@ -77,6 +77,8 @@ function peersOf(cell: Cell, party: Inside | Outside): Peer[] {
   switch (party) {
     case "gateway":
       return [componentIn(settings.gatewayNamespace, "gateway")];
+    case "operator":
+      return [componentIn(settings.namespace, "operator")];
     case "monitoring":
       return [{ namespaceSelector: { matchExpressions: [{ key: LABELS.monitoring, operator: "Exists" }] } }];
     case "processor":

@@ -5,6 +5,7 @@ export type Inside = SliceName | "database" | "cache" | "provision";
 /** Who is met across the border of the cell. */
 export type Outside =
   | "gateway"
+  | "operator"
   | "monitoring"
   | "kafka"
   | "processor"
@@ -47,7 +48,7 @@ const EVENTS: Readonly<Record<SliceName, readonly SliceName[]>> = {
   tracking: [],
 };
 
-/** The one list from which every NetworkPolicy of a cell is built. The operator itself reaches into no cell. */
+/** The one list from which every NetworkPolicy of a cell is built. */
 export const FLOWS: readonly Flow[] = [
   ...COMMANDS.map(([from, to, why]) => ({ from, to, port: SLICE_PORTS[to], why })),
   ...SLICE_NAMES.flatMap((from) =>
@@ -64,6 +65,12 @@ export const FLOWS: readonly Flow[] = [
     { from, to: "database", why: "the cell's own shard" },
     { from, to: "external-database", why: "a shard that somebody else runs" },
   ]),
+  {
+    from: "operator",
+    to: "orders",
+    port: SLICE_PORTS.orders,
+    why: "how many orders a draining cell still has",
+  },
   { from: "provision", to: "kafka", why: "makes and removes the cell's topics" },
   { from: "database", to: "database", why: "replicas of the shard" },
   { from: "payments", to: "processor", why: "the processor's stand-in inside the cluster" },

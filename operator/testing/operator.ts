@@ -25,6 +25,7 @@ const DEAD = { ok: false, code: "aborted", message: "the process is dead" } as c
 export interface TestOperatorOptions {
   readonly identity?: string;
   readonly nowMs?: () => number;
+  readonly ordersUrl?: (center: string) => string | undefined;
   /**
    * By the mark that is in every name of a center's: dies for this center after this many of its writes. The last of them
    * reaches the API server, its answer never comes back, nor does any later call about this center.
@@ -47,6 +48,7 @@ export async function startTestOperator(
     metrics: silentMetrics,
     identity: options.identity ?? "operator-test",
     ...(options.nowMs === undefined ? {} : { nowMs: options.nowMs }),
+    ...(options.ordersUrl === undefined ? {} : { ordersUrl: options.ordersUrl }),
     // Long enough for a machine that is busy with other tests; one that stops gives it up at once.
     lease: { durationMs: 30_000, renewDeadlineMs: 20_000, retryMs: 400 },
     wrapClient: (client) =>

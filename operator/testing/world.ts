@@ -3,6 +3,7 @@ import type { FulfillmentCenter } from "../api/fulfillment-center.ts";
 import type { RoutingTable } from "../api/routing-table.ts";
 import type { OperatorSettings } from "../api/settings.ts";
 import { desired } from "../desired.ts";
+import type { Draining } from "../draining.ts";
 import type { Observed } from "../observed.ts";
 import type { Plan } from "../plan.ts";
 import { SETTINGS } from "./center.ts";
@@ -24,6 +25,7 @@ export interface World {
   objects: Map<string, KubeObject>;
   pods: KubeObject[];
   claims: KubeObject[];
+  drain: Draining | undefined;
   observed(): Observed;
   plan(settings?: OperatorSettings): Plan;
   /** One pass: decides and takes everything over. */
@@ -51,6 +53,7 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
     objects: new Map(),
     pods: [],
     claims: [],
+    drain: undefined,
     observed: () => ({
       namespace: world.namespace,
       objects: [...world.objects.values()],
@@ -59,6 +62,7 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
       table: world.table,
       cellKey: CELL_KEY,
       gatewayKeys: GATEWAY_KEYS,
+      ...(world.drain === undefined ? {} : { drain: world.drain }),
     }),
     plan: (settings = SETTINGS) =>
       desired(world.fc, world.observed(), settings, world.nowMs, () => `secret-${++secrets}`),
