@@ -20,14 +20,14 @@ export async function observe(
   stores: Stores,
   fc: FulfillmentCenter,
   gatewayKeys: readonly Record<string, unknown>[],
-  draining: Drains,
+  draining?: Drains,
 ): Promise<Observed> {
   const { name } = fc.metadata;
   const namespace = cellNamespace(name);
   const inside = (object: { metadata: { namespace?: string } }) => object.metadata.namespace === namespace;
   const objects = stores.owned.flatMap((store) => stores.ofCenter(store, name)).filter(inside);
   const key = keyFromSecret(secretData(objects).trust?.["cell-key.jwk"]);
-  const drain = drainOf(draining, fc, objects, key);
+  const drain = draining === undefined ? undefined : drainOf(draining, fc, objects, key);
   return {
     namespace: stores.namespaces.get(namespace),
     objects,
