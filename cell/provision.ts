@@ -6,23 +6,14 @@ import { intSetting, loadConfig } from "../platform/config.ts";
 import { deadLetterTopicOf, topicOf } from "../platform/events.ts";
 import { createKafka } from "../platform/kafka.ts";
 import { createLogger, errorText, type Logger } from "../platform/log.ts";
-import { createMetrics } from "../platform/metrics.ts";
-import {
-  type Migration,
-  MigrationError,
-  migrationOf,
-  readMigrations,
-  schemaHash,
-} from "../platform/migrate.ts";
-import { endOlderSessions, prepareShard, raiseEpoch } from "../platform/provision.ts";
+import { type Migration, migrationOf, readMigrations, schemaHash } from "../platform/migrate.ts";
+import { endOlderSessions, raiseEpoch } from "../platform/provision.ts";
 import { SLICE_NAMES, type SliceName } from "../platform/slices.ts";
-import { createSql, parseDatabaseUrl, type Sql } from "../platform/sql.ts";
 import { templateStatements } from "../platform/template.ts";
+import { provisionShard, reach, removeShard, type ShardFailure, shardEnvSchema, withShard } from "./shard.ts";
 
-const envSchema = z.object({
-  CELL: z.string().min(1).max(40),
+const envSchema = shardEnvSchema.extend({
   CELL_EPOCH: intSetting(0, Number.MAX_SAFE_INTEGER),
-  DATABASE_ADMIN_URL: z.string().min(1),
   KAFKA_BROKERS: z.string().min(1),
   KAFKA_PARTITIONS: intSetting(1, 1_000).default(3),
   KAFKA_REPLICAS: intSetting(1, 9).default(1),
@@ -42,11 +33,7 @@ export type ProvisionReport =
       /** The epoch in force, where that is the reason. */
       readonly epoch?: number;
     };
-export type ProvisionFailure = "KafkaUnreachable" | "DatabaseUnreachable" | "MigrationFailed" | "EpochOlder";
-
-const DDL_TIMEOUT_MS = 60_000;
-const REACH_ATTEMPTS = 30;
-const REACH_DELAY_MS = 1_000;
+export type ProvisionFailure = ShardFailure | "KafkaUnreachable" | "EpochOlder";
 
 /** Every migration of every slice, the common tables first. */
 export async function allMigrations(): Promise<Migration[]> {
@@ -70,7 +57,7 @@ export async function provisionCommand(
 ): Promise<number> {
   const env = loadConfig(envSchema, raw);
   const log = createLogger({ service: "provision", cell: env.CELL, level: env.LOG_LEVEL });
-  const report = remove ? await removeTopics(env, log) : await provision(env, raw, log);
+  const report = remove ? await removeAll(env, log) : await provision(env, raw, log);
   await writeFile(env.TERMINATION_LOG, JSON.stringify(report)).catch(() => undefined);
   if (report.ok) log.info({ report }, "provisioned");
   else log.error({ report }, "provisioning failed");
@@ -82,32 +69,20 @@ async function provision(
   raw: Readonly<Record<string, string | undefined>>,
   log: Logger,
 ): Promise<ProvisionReport> {
-  const admin = openAdmin(env, log);
-  try {
-    const reached = await reach(() => admin.query("SELECT 1"));
-    if (reached !== undefined) return failed("DatabaseUnreachable", reached);
-    const migrations = await allMigrations();
-    const passwords: Partial<Record<SliceName, string>> = {};
-    for (const slice of SLICE_NAMES) {
-      const password = raw[`DATABASE_PASSWORD_${slice.toUpperCase()}`];
-      if (password) passwords[slice] = password;
-    }
-    const epoch = await prepareShard({
-      admin,
-      passwords,
-      migrations,
-      epoch: env.CELL_EPOCH,
-      holder: randomUUID(),
-    });
-    if (epoch > env.CELL_EPOCH)
-      return failed("EpochOlder", `epoch ${epoch} is in force, ${env.CELL_EPOCH} was asked for`, epoch);
-    const topics = await makeTopics(env, log);
-    return topics ?? { ok: true, epoch, schema: schemaHash(migrations) };
-  } catch (error) {
-    return failed("MigrationFailed", error instanceof MigrationError ? error.message : errorText(error));
-  } finally {
-    await admin.close();
+  const migrations = await allMigrations();
+  const passwords: Partial<Record<SliceName, string>> = {};
+  for (const slice of SLICE_NAMES) {
+    const password = raw[`DATABASE_PASSWORD_${slice.toUpperCase()}`];
+    if (password) passwords[slice] = password;
   }
+  const options = { passwords, migrations, epoch: env.CELL_EPOCH, holder: randomUUID() };
+  const shard = await provisionShard(env, log, options);
+  if (!shard.ok) return failed(shard.reason, shard.message);
+  const { epoch } = shard;
+  if (epoch > env.CELL_EPOCH)
+    return failed("EpochOlder", `epoch ${epoch} is in force, ${env.CELL_EPOCH} was asked for`, epoch);
+  const topics = await makeTopics(env, log);
+  return topics ?? { ok: true, epoch, schema: schemaHash(migrations) };
 }
 
 async function makeTopics(env: ProvisionEnv, log: Logger): Promise<ProvisionReport | undefined> {
@@ -122,11 +97,18 @@ async function makeTopics(env: ProvisionEnv, log: Logger): Promise<ProvisionRepo
     retentionHours: env.KAFKA_RETENTION_HOURS,
   };
   try {
-    const reached = await reach(() => kafka.ensureTopics(topicsOf(env.CELL), settings));
-    return reached === undefined ? undefined : failed("KafkaUnreachable", reached);
+    const unreached = await reach(() => kafka.ensureTopics(topicsOf(env.CELL), settings));
+    return unreached === undefined ? undefined : failed("KafkaUnreachable", errorText(unreached));
   } finally {
     await kafka.close();
   }
+}
+
+/** The database first: while it is there, something may still write into the topics. */
+async function removeAll(env: ProvisionEnv, log: Logger): Promise<ProvisionReport> {
+  const shard = await removeShard(env, log);
+  const topics = await removeTopics(env, log);
+  return shard.ok ? topics : failed(shard.reason, shard.message);
 }
 
 async function removeTopics(env: ProvisionEnv, log: Logger): Promise<ProvisionReport> {
@@ -136,10 +118,10 @@ async function removeTopics(env: ProvisionEnv, log: Logger): Promise<ProvisionRe
     log,
   });
   try {
-    const reached = await reach(() => kafka.removeTopics(topicsOf(env.CELL)));
-    return reached === undefined
+    const unreached = await reach(() => kafka.removeTopics(topicsOf(env.CELL)));
+    return unreached === undefined
       ? { ok: true, epoch: env.CELL_EPOCH, schema: "" }
-      : failed("KafkaUnreachable", reached);
+      : failed("KafkaUnreachable", errorText(unreached));
   } finally {
     await kafka.close();
   }
@@ -153,48 +135,19 @@ export async function fenceCommand(
   if (!Number.isSafeInteger(epoch) || epoch < 0) throw new Error("say which epoch: fence --epoch N");
   const env = loadConfig(envSchema, { KAFKA_BROKERS: "unused", ...raw, CELL_EPOCH: String(epoch) });
   const log = createLogger({ service: "fence", cell: env.CELL, level: env.LOG_LEVEL });
-  const admin = openAdmin(env, log);
-  try {
-    const inForce = await raiseEpoch(admin, epoch);
-    const ended = await endOlderSessions(admin);
-    const report: ProvisionReport =
-      inForce > epoch
-        ? failed("EpochOlder", `epoch ${inForce} is in force already`, inForce)
-        : { ok: true, epoch: inForce, schema: "" };
-    await writeFile(env.TERMINATION_LOG, JSON.stringify(report)).catch(() => undefined);
-    log.info({ report, ended }, "fenced");
-    return report.ok ? 0 : 1;
-  } finally {
-    await admin.close();
-  }
-}
-
-function openAdmin(env: ProvisionEnv, log: Logger): Sql {
-  return createSql({
-    ...parseDatabaseUrl(env.DATABASE_ADMIN_URL),
-    applicationName: "provision",
-    log,
-    metrics: createMetrics({ service: "provision", cell: env.CELL }),
-    max: 2,
-    statementTimeoutMs: DDL_TIMEOUT_MS,
+  const report = await withShard(env, log, async (shard): Promise<ProvisionReport> => {
+    const inForce = await raiseEpoch(shard, epoch);
+    const ended = await endOlderSessions(shard, env.DATABASE_ROLE_PREFIX);
+    log.info({ epoch: inForce, ended }, "fenced");
+    return inForce > epoch
+      ? failed("EpochOlder", `epoch ${inForce} is in force already`, inForce)
+      : { ok: true, epoch: inForce, schema: "" };
   });
+  await writeFile(env.TERMINATION_LOG, JSON.stringify(report)).catch(() => undefined);
+  if (!report.ok) log.error({ report }, "fencing failed");
+  return report.ok ? 0 : 1;
 }
 
 function failed(reason: ProvisionFailure, message: string, epoch?: number): ProvisionReport {
   return { ok: false, reason, message: message.slice(0, 1_000), ...(epoch === undefined ? {} : { epoch }) };
-}
-
-/** Undefined when it worked, else why it did not within the time that a store needs to start. */
-async function reach(run: () => Promise<unknown>): Promise<string | undefined> {
-  let last = "";
-  for (let attempt = 1; attempt <= REACH_ATTEMPTS; attempt++) {
-    try {
-      await run();
-      return undefined;
-    } catch (error) {
-      last = errorText(error);
-      await new Promise((resolve) => setTimeout(resolve, REACH_DELAY_MS));
-    }
-  }
-  return last;
 }

@@ -2,8 +2,10 @@ import { hasFinalizer, type KubeObject } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { Blocker } from "./api/fulfillment-center-status.ts";
 import { ANNOTATIONS, FINALIZER, LABELS } from "./api/names.ts";
+import type { ProvisionResult } from "./api/provision-result.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import { type Cell, cellOf } from "./build/cell.ts";
+import { externalOwner } from "./build/environment.ts";
 import { buildRemoveJob, REMOVAL_BOUND_SECONDS } from "./build/jobs.ts";
 import { buildNamespace } from "./build/namespace.ts";
 import { trimmed } from "./errors.ts";
@@ -158,11 +160,10 @@ function removeAll(cell: Cell, job: KubeObject, observed: Observed): Step {
   const neverProvisioned = !observed.objects.some(({ kind }) => kind === "Secret");
   if (outcome.kind === "succeeded" || neverProvisioned) return deleteNamespace(cell, observed);
   if (outcome.kind === "failed") {
-    const note = `Kafka refused or could not be reached: the topics cells.${cell.name}.* are left behind; delete them by hand.`;
     return {
       ...deleteNamespace(cell, observed),
       notices: [
-        { key: `orphans ${cell.uid}`, type: "Warning", reason: "TopicsOrphaned", action: "Delete", note },
+        { key: `orphans ${cell.uid}`, type: "Warning", action: "Delete", ...orphansOf(cell, outcome.result) },
       ],
     };
   }
@@ -170,9 +171,25 @@ function removeAll(cell: Cell, job: KubeObject, observed: Observed): Step {
     outcome.kind === "running" && outcome.last?.ok === false ? `${trimmed(outcome.last.message)} ` : "";
   return {
     reason: "RemovingTopics",
-    message: `${said}Topics are removed by Job ${job.metadata.name}; after ${REMOVAL_BOUND_SECONDS / 60} minutes the deletion goes on without it.`,
+    message: `${said}${cell.spec.database.external === undefined ? "Topics" : "Database and topics"} are removed by Job ${job.metadata.name}; after ${REMOVAL_BOUND_SECONDS / 60} minutes the deletion goes on without it.`,
     objects: outcome.kind === "absent" ? [job] : [],
   };
+}
+
+/** What a removal that failed leaves behind; the Job has tried both, and says what it could not do. */
+function orphansOf(cell: Cell, result: ProvisionResult | undefined): { reason: string; note: string } {
+  const { external } = cell.spec.database;
+  const why = result?.ok === false ? result : undefined;
+  if (external !== undefined && why?.reason !== "KafkaUnreachable") {
+    const owner = externalOwner(cell);
+    const said = why === undefined ? "" : ` ${trimmed(why.message)}`;
+    const note =
+      `Database ${external.name ?? owner} and the roles ${owner}* may be left behind at ${external.host}.${said} ` +
+      `Look also for topics cells.${cell.name}.*; delete by hand what is there.`;
+    return { reason: "DatabaseOrphaned", note };
+  }
+  const note = `Kafka refused or could not be reached: the topics cells.${cell.name}.* are left behind; delete them by hand.`;
+  return { reason: "TopicsOrphaned", note };
 }
 
 function deleteNamespace(cell: Cell, observed: Observed): Step {

@@ -54,17 +54,41 @@ function provisioned(facts: Facts, observed: Observed): StepState {
 
 function databaseReady(facts: Facts, observed: Observed): StepState {
   const { external, engine } = facts.cell.spec.database;
-  if (external !== undefined)
-    return done(
-      "External",
-      `The database at ${external.host} is run by somebody else; its Job tells whether it can be reached.`,
-    );
+  if (external !== undefined) return externalReady(external.host, facts);
   const state = storeReady("database", "database", facts, observed);
   if (state.kind !== "waiting" || engine !== "CockroachDB") return state;
   return waiting(
     state.reason,
     `${state.message} CockroachDB needs the Secret ${COCKROACH_CERTIFICATES} in namespace ${facts.cell.namespace}.`,
   );
+}
+
+/** Only the Job reaches a server that somebody else runs: what it said last is what is known. */
+function externalReady(host: string, facts: Facts): StepState {
+  if (facts.provisionedHash !== undefined)
+    return done(
+      "External",
+      `The server at ${host} is run by somebody else; the cell has its database there.`,
+    );
+  const refusal = databaseRefusal(facts);
+  if (refusal === undefined)
+    return waiting(
+      "Connecting",
+      `Job ${facts.provisionJob} makes the cell's database at ${host}; no action needed.`,
+    );
+  return waiting(refusal.reason, `${trimmed(refusal.message)} It is tried again by itself.`);
+}
+
+/** Why the Job could not begin on a server that somebody else runs, as far as it said so. */
+function databaseRefusal({ provision, cell }: Facts): { reason: string; message: string } | undefined {
+  if (cell.spec.database.external === undefined) return undefined;
+  const result =
+    provision.kind === "failed"
+      ? provision.result
+      : provision.kind === "running"
+        ? provision.last
+        : undefined;
+  return result?.ok === false && /^(Database|AdminSecret)/.test(result.reason) ? result : undefined;
 }
 
 function storeReady(name: string, what: string, facts: Facts, observed: Observed): StepState {
@@ -107,6 +131,8 @@ function schemaMigrated(facts: Facts, observed: Observed): StepState {
   if (result?.ok === false) {
     if (result.reason === "KafkaUnreachable")
       return waiting("WaitingForTopics", "The same Job waits for Kafka; see TopicsReady.");
+    if (databaseRefusal(facts) !== undefined)
+      return waiting("WaitingForDatabase", "The same Job makes the database first; see DatabaseReady.");
     const text = `${trimmed(result.message)}`;
     if (provision.kind === "failed" && result.reason === "MigrationFailed")
       return stalled(

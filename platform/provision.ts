@@ -8,8 +8,12 @@ const NO_SUCH_TABLE = new Set(["42P01", "3F000"]);
 const NO_SUCH_FUNCTION = "42883";
 
 export interface ShardOptions {
-  /** A role that may create roles and schemas. */
+  /** A role that may create schemas, and roles where `roles` is not given. */
   readonly admin: Sql;
+  /** Makes the roles instead of `admin`: on a server of many cells that one owns its database and nothing else. */
+  readonly roles?: Sql;
+  /** Begins the name of each role: roles are the server's, so those of two cells must differ. */
+  readonly rolePrefix?: string;
   readonly passwords: Readonly<Partial<Record<SliceName, string>>>;
   readonly migrations: readonly Migration[];
   readonly epoch: number;
@@ -21,29 +25,31 @@ export interface ShardOptions {
  * when that is newer than the one asked for, nothing was touched.
  */
 export async function prepareShard(options: ShardOptions): Promise<number> {
-  const { admin, passwords, migrations, epoch, holder } = options;
+  const { admin, roles = admin, rolePrefix = "", passwords, migrations, epoch, holder } = options;
   const inForce = await epochInForce(admin);
   if (inForce !== undefined && inForce > epoch) return inForce;
   for (const slice of SLICE_NAMES) {
     const password = passwords[slice];
-    if (password !== undefined) await ensureRole(admin, slice, password);
+    if (password !== undefined) await ensureRole(roles, `${rolePrefix}${slice}`, password);
     await admin.query(`CREATE SCHEMA IF NOT EXISTS ${slice}`);
   }
   await migrate(admin, migrations, holder);
   await ensureLease(admin);
   const cockroach = await isCockroach(admin);
-  for (const slice of SLICE_NAMES) if (passwords[slice] !== undefined) await grant(admin, slice, cockroach);
+  for (const slice of SLICE_NAMES)
+    if (passwords[slice] !== undefined) await grant(admin, slice, `${rolePrefix}${slice}`, cockroach);
   return raiseEpoch(admin, epoch);
 }
 
-async function ensureRole(admin: Sql, role: SliceName, password: string): Promise<void> {
+/** Makes a role that may log in, or gives the one that exists this password. */
+export async function ensureRole(admin: Sql, role: string, password: string): Promise<void> {
   // Role names are ours; the password is the only value, and DDL takes no parameters.
   const quoted = `'${password.replaceAll("'", "''")}'`;
   try {
     await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD ${quoted}`);
   } catch (error) {
-    if ((error as { code?: string }).code !== "42710")
-      throw new MigrationError(`role ${role}: ${errorText(error)}`);
+    if (sqlState(error) !== "42710")
+      throw new MigrationError(`role ${role}: ${errorText(error)}`, { cause: error });
     await admin.query(`ALTER ROLE ${role} LOGIN PASSWORD ${quoted}`);
   }
 }
@@ -63,14 +69,14 @@ export async function isCockroach(sql: Sql): Promise<boolean> {
   return row?.version.startsWith("CockroachDB") === true;
 }
 
-async function grant(admin: Sql, slice: SliceName, cockroach: boolean): Promise<void> {
+async function grant(admin: Sql, slice: SliceName, role: string, cockroach: boolean): Promise<void> {
   const statements = [
-    `GRANT USAGE ON SCHEMA ${slice} TO ${slice}`,
-    `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${slice} TO ${slice}`,
-    `GRANT USAGE ON SCHEMA cell TO ${slice}`,
-    `GRANT SELECT ON cell.lease TO ${slice}`,
+    `GRANT USAGE ON SCHEMA ${slice} TO ${role}`,
+    `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${slice} TO ${role}`,
+    `GRANT USAGE ON SCHEMA cell TO ${role}`,
+    `GRANT SELECT ON cell.lease TO ${role}`,
     // FOR SHARE asks for an UPDATE right on some column: this one means nothing. CockroachDB gives rights on whole tables only.
-    cockroach ? `GRANT UPDATE ON cell.lease TO ${slice}` : `GRANT UPDATE (guard) ON cell.lease TO ${slice}`,
+    cockroach ? `GRANT UPDATE ON cell.lease TO ${role}` : `GRANT UPDATE (guard) ON cell.lease TO ${role}`,
   ];
   for (const statement of statements) await retryBusyCatalog(() => admin.query(statement));
   // Logs and ledgers are appended to, never rewritten: the right is missing, not just the code.
@@ -80,7 +86,7 @@ async function grant(admin: Sql, slice: SliceName, cockroach: boolean): Promise<
     [slice],
   );
   for (const { name } of kept)
-    await retryBusyCatalog(() => admin.query(`REVOKE UPDATE, DELETE ON ${slice}.${name} FROM ${slice}`));
+    await retryBusyCatalog(() => admin.query(`REVOKE UPDATE, DELETE ON ${slice}.${name} FROM ${role}`));
 }
 
 /** Two provisionings of one cluster at once may both touch a row of the catalogue ("tuple concurrently updated", XX000). */
@@ -122,12 +128,12 @@ export async function raiseEpoch(admin: Sql, epoch: number): Promise<number> {
  * Ends the sessions of the slices' roles, so that none that began under an older epoch goes on; answers how many. The epoch is what
  * fences: this only makes it quicker.
  */
-export async function endOlderSessions(admin: Sql): Promise<number> {
+export async function endOlderSessions(admin: Sql, rolePrefix = ""): Promise<number> {
   try {
     const rows = await admin.query(
       `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
        WHERE datname = current_database() AND usename = ANY($1) AND pid <> pg_backend_pid()`,
-      [[...SLICE_NAMES]],
+      [SLICE_NAMES.map((slice) => `${rolePrefix}${slice}`)],
     );
     return rows.length;
   } catch (error) {

@@ -13,6 +13,7 @@ import type { Metrics } from "./metrics.ts";
 import type { Redis } from "./redis.ts";
 import type { SliceName } from "./slices.ts";
 import type { Sql } from "./sql.ts";
+import { TLS_MODES } from "./sqltls.ts";
 import type { Signer } from "./trust.ts";
 import type { Worker } from "./workers.ts";
 
@@ -24,6 +25,9 @@ export const cellEnvSchema = z.object({
   DATABASE_HOST: z.string().default("127.0.0.1"),
   DATABASE_PORT: intSetting(1, 65_535).default(5432),
   DATABASE_NAME: z.string().default("cell"),
+  DATABASE_ROLE_PREFIX: z.string().max(60).default(""),
+  DATABASE_TLS: z.enum(TLS_MODES).default("Disable"),
+  DATABASE_CA: z.string().max(65_536).optional(),
   DATABASE_POOL: intSetting(1, 100).default(10),
   REDIS_URL: z.string().min(1),
   KAFKA_BROKERS: z.string().min(1),

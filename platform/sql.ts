@@ -1,6 +1,7 @@
 import pg from "pg";
 import { errorText, type Logger } from "./log.ts";
 import { DURATION_BUCKETS, type Metrics } from "./metrics.ts";
+import { type SqlTls, sslOptions } from "./sqltls.ts";
 import { withSpan } from "./tracing.ts";
 
 /** A connection inside one transaction. */
@@ -41,6 +42,8 @@ export interface SqlOptions {
   readonly database: string;
   readonly user: string;
   readonly password: string;
+  /** Default: a plain connection. */
+  readonly tls?: SqlTls | undefined;
   readonly applicationName: string;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -129,6 +132,7 @@ export function createSql(options: SqlOptions): Sql {
     database: options.database,
     user: options.user,
     password: options.password,
+    ssl: sslOptions(options.tls, options.host),
     application_name: options.applicationName,
     max: options.max ?? 10,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

@@ -11,6 +11,8 @@ beforeAll(async () => {
 afterAll(() => cluster?.close());
 
 type Json = Record<string, unknown>;
+const EXTERNAL = { host: "db", cidr: "10.20.0.0/24", secretRef: { name: "s" } };
+
 const base = (): Json => ({
   region: "kr-test",
   location: { latitude: "37.5663", longitude: "126.9018" },
@@ -95,6 +97,16 @@ describe("a FulfillmentCenter that is wrong is refused with a sentence", () => {
       { database: { engine: "PostgreSQL", external: { host: "db", cidr: "db", secretRef: { name: "s" } } } },
       "cidr is an address range",
     ],
+    [
+      "an external database with a name in quotes",
+      { database: { engine: "PostgreSQL", external: { ...EXTERNAL, name: 'a"b' } } },
+      "database.external.name is lower-case letters",
+    ],
+    [
+      "a way to know a server that there is not",
+      { database: { engine: "PostgreSQL", external: { ...EXTERNAL, tls: "Prefer" } } },
+      'supported values: "Disable", "Require", "VerifyCA", "VerifyFull"',
+    ],
     ["unknown deletion policy", { deletion: { policy: "Snapshot" } }, 'supported values: "Retain", "Delete"'],
   ])("%s", async (_title, spec, sentence) => {
     const result = await cluster.client.create(FULFILLMENT_CENTER, center(spec));
@@ -125,6 +137,18 @@ describe("a change that cannot be carried out is refused with a sentence", () =>
       { messaging: { partitions: 6 } },
       { messaging: { partitions: 5 } },
       "messaging.partitions only grows",
+    ],
+    [
+      "another external database",
+      { database: { engine: "PostgreSQL", external: EXTERNAL } },
+      { database: { external: { name: "other" } } },
+      "database.external.name cannot be changed",
+    ],
+    [
+      "from our own to an external database",
+      {},
+      { database: { external: EXTERNAL } },
+      "database.external cannot be added or removed",
     ],
     ["persistence", {}, { cache: { persistence: false } }, "cache.persistence cannot be changed"],
   ])("%s", async (_title, before, after, sentence) => {

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { KubeObject, ObjectMeta } from "../../platform/kube/objects.ts";
 import { SLICE_NAMES } from "../../platform/slices.ts";
+import { TLS_MODES } from "../../platform/sqltls.ts";
 import { binaryQuantity, cpuQuantity, degrees, dnsLabel, listKeyedBy, rules } from "./fields.ts";
 import { type FulfillmentCenterStatus, statusSchema } from "./fulfillment-center-status.ts";
 
@@ -70,7 +71,18 @@ const externalDatabaseSchema = z
   .object({
     host: z.string().min(1).max(253).describe("Name or address of the database"),
     port: z.int().min(1).max(65_535).default(5432).describe("TCP port of the database"),
-    name: z.string().min(1).max(63).default("cell").describe("Database in which the cell keeps its schemas"),
+    name: z
+      .string()
+      .max(63)
+      .optional()
+      .meta({
+        description: "Database that is made for the cell; default: cell_ and the name of the center",
+        ...rules({
+          rule: "self.matches('^[a-z_][a-z0-9_]*$')",
+          message:
+            "database.external.name is lower-case letters, digits and '_', for example cell_seoul_mapo",
+        }),
+      }),
     cidr: z
       .string()
       .max(43)
@@ -79,10 +91,23 @@ const externalDatabaseSchema = z
         ...rules({ rule: "isCIDR(self)", message: "cidr is an address range, for example 10.20.0.0/24" }),
       }),
     secretRef: z.object({ name: z.string().min(1).max(253).describe("Name of the Secret") }).meta({
-      description: "Secret in the cell's namespace whose key admin-url holds the administrator's URL",
+      description:
+        "Secret in the cell's namespace: admin-url is the URL of a role with CREATEDB and CREATEROLE, ca.crt the server's authority",
     }),
+    tls: z
+      .enum(TLS_MODES)
+      .default("VerifyFull")
+      .describe(
+        "How the server is known: by authority and name, by authority, encrypted only, or not at all",
+      ),
   })
-  .meta({ description: "A database that somebody else runs; the operator then makes none" });
+  .meta({
+    description: "A server that somebody else runs: the cell gets one database and its own roles there",
+    ...rules({
+      rule: "(has(self.name) ? self.name : '') == (has(oldSelf.name) ? oldSelf.name : '')",
+      message: "database.external.name cannot be changed: the cell's data would stay behind",
+    }),
+  });
 
 const databaseSchema = z
   .object({
@@ -122,6 +147,10 @@ const databaseSchema = z
       {
         rule: "!has(self.replicas) || self.replicas == 1 || self.engine == 'CockroachDB'",
         message: "database.replicas is 1 unless the engine is CockroachDB",
+      },
+      {
+        rule: "has(self.external) == has(oldSelf.external)",
+        message: "database.external cannot be added or removed: the cell's data would stay behind",
       },
       {
         rule: "!has(self.replicas) || self.replicas % 2 == 1",

@@ -40,9 +40,15 @@ export function provisionEnvironment(cell: Cell): EnvVar[] {
   return [
     ...baseEnvironment(cell, cell.epoch),
     ...SLICE_NAMES.map((slice) => passwordOf(slice)),
-    external === undefined
-      ? secretEnv("DATABASE_ADMIN_URL", "database", "admin-url")
-      : secretEnv("DATABASE_ADMIN_URL", external.secretRef.name, "admin-url"),
+    ...(external === undefined
+      ? [secretEnv("DATABASE_ADMIN_URL", "database", "admin-url")]
+      : [
+          // Without it the Job starts all the same and says what is missing.
+          optional(secretEnv("DATABASE_ADMIN_URL", external.secretRef.name, "admin-url")),
+          { name: "DATABASE_ADMIN_SECRET", value: external.secretRef.name },
+          { name: "DATABASE_OWNER", value: externalOwner(cell) },
+          secretEnv("DATABASE_OWNER_PASSWORD", "database", "owner"),
+        ]),
     { name: "KAFKA_PARTITIONS", value: String(spec.messaging.partitions) },
     { name: "KAFKA_REPLICAS", value: String(spec.messaging.replicas ?? settings.kafka.replicas) },
     { name: "KAFKA_RETENTION_HOURS", value: String(spec.messaging.retentionHours) },
@@ -57,10 +63,28 @@ function baseEnvironment(cell: Cell, epoch: number): EnvVar[] {
     { name: "REGION", value: cell.spec.region },
     { name: "DATABASE_HOST", value: external?.host ?? "database" },
     { name: "DATABASE_PORT", value: String(external?.port ?? DATABASE_PORT) },
-    { name: "DATABASE_NAME", value: external?.name ?? DATABASE_NAME },
+    ...(external === undefined
+      ? [{ name: "DATABASE_NAME", value: DATABASE_NAME }]
+      : [
+          { name: "DATABASE_NAME", value: external.name ?? externalOwner(cell) },
+          { name: "DATABASE_ROLE_PREFIX", value: `${externalOwner(cell)}_` },
+          { name: "DATABASE_TLS", value: external.tls },
+          optional(secretEnv("DATABASE_CA", external.secretRef.name, "ca.crt")),
+        ]),
     { name: "KAFKA_BROKERS", value: kafkaBrokers(cell) },
     { name: "LOG_LEVEL", value: cell.settings.logLevel },
   ];
+}
+
+/** Role that owns the cell's database on a server of many cells; a center's name has no "_", so no two are alike. */
+export function externalOwner(cell: Pick<Cell, "name">): string {
+  return `cell_${cell.name.replaceAll("-", "_")}`;
+}
+
+function optional(variable: EnvVar): EnvVar {
+  const reference = variable.valueFrom;
+  if (reference === undefined || !("secretKeyRef" in reference)) return variable;
+  return { ...variable, valueFrom: { secretKeyRef: { ...reference.secretKeyRef, optional: true } } };
 }
 
 function passwordOf(slice: SliceName): EnvVar {

@@ -46,7 +46,7 @@ function contactKey({ existing, random }: SecretInputs): string {
 }
 
 function adminEntries(cell: Cell, have: (secret: string, key: string) => string): Record<string, string> {
-  if (cell.spec.database.external !== undefined) return {};
+  if (cell.spec.database.external !== undefined) return { owner: have("database", "owner") };
   const password = have("database", "admin-password");
   const user = ADMIN_USER[cell.spec.database.engine];
   const suffix = cell.spec.database.engine === "CockroachDB" ? "?sslmode=require" : "";

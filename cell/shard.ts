@@ -1,0 +1,210 @@
+import { z } from "zod";
+import { intSetting } from "../platform/config.ts";
+import {
+  closeDatabase,
+  DatabaseTaken,
+  dropDatabase,
+  ensureDatabase,
+  isLoginRefused,
+  isPermissionDenied,
+  type OwnDatabase,
+} from "../platform/database.ts";
+import { errorText, type Logger } from "../platform/log.ts";
+import { createMetrics } from "../platform/metrics.ts";
+import { MigrationError } from "../platform/migrate.ts";
+import { prepareShard, type ShardOptions } from "../platform/provision.ts";
+import { SLICE_NAMES } from "../platform/slices.ts";
+import { createSql, parseDatabaseUrl, type Sql, type SqlOptions } from "../platform/sql.ts";
+import { TLS_MODES, tlsModeOfUrl } from "../platform/sqltls.ts";
+
+const DDL_TIMEOUT_MS = 60_000;
+const REACH_ATTEMPTS = 30;
+const REACH_DELAY_MS = 1_000;
+
+/** Where the shard is. With DATABASE_OWNER it is a database of its own on a server that others share. */
+export const shardEnvSchema = z.object({
+  CELL: z.string().min(1).max(40),
+  DATABASE_ADMIN_URL: z.string().optional(),
+  /** What to make when the administrator's URL is missing, for people. */
+  DATABASE_ADMIN_SECRET: z.string().default("database"),
+  DATABASE_HOST: z.string().default("127.0.0.1"),
+  DATABASE_PORT: intSetting(1, 65_535).default(5432),
+  DATABASE_NAME: z.string().default("cell"),
+  DATABASE_OWNER: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_]{0,49}$/, "a role's name in lower case")
+    .optional(),
+  DATABASE_OWNER_PASSWORD: z.string().min(1).optional(),
+  DATABASE_ROLE_PREFIX: z
+    .string()
+    .regex(/^([a-z_][a-z0-9_]{0,49})?$/, "the beginning of a role's name in lower case")
+    .default(""),
+  /** How long a server that does not answer is waited for; it may be starting. */
+  DATABASE_WAIT_SECONDS: intSetting(1, 600).default(REACH_ATTEMPTS),
+  DATABASE_TLS: z.enum(TLS_MODES).default("Disable"),
+  DATABASE_CA: z.string().max(65_536).optional(),
+});
+export type ShardEnv = z.output<typeof shardEnvSchema>;
+
+export type ShardFailure =
+  | "AdminSecretMissing"
+  | "DatabaseUnreachable"
+  | "DatabaseLoginRefused"
+  | "DatabasePermissionDenied"
+  | "DatabaseTaken"
+  | "DatabaseNotRemoved"
+  | "MigrationFailed";
+export interface ShardRefused {
+  readonly ok: false;
+  readonly reason: ShardFailure;
+  readonly message: string;
+}
+
+/** Database and roles of a cell that shares its server; undefined where the cell has a server of its own. */
+export function ownDatabaseOf(env: ShardEnv): OwnDatabase | undefined {
+  return env.DATABASE_OWNER === undefined
+    ? undefined
+    : {
+        name: env.DATABASE_NAME,
+        owner: env.DATABASE_OWNER,
+        users: SLICE_NAMES.map((slice) => `${env.DATABASE_ROLE_PREFIX}${slice}`),
+      };
+}
+
+/** Runs `work` as the administrator of the server, who may make roles and databases. */
+export async function withServer<T>(
+  env: ShardEnv,
+  log: Logger,
+  work: (server: Sql) => Promise<T>,
+): Promise<T | ShardRefused> {
+  const url = env.DATABASE_ADMIN_URL;
+  if (url === undefined || url === "")
+    return refused(
+      "AdminSecretMissing",
+      `Secret ${env.DATABASE_ADMIN_SECRET} has no key admin-url: put the URL of a role with CREATEDB and CREATEROLE there.`,
+    );
+  const tls = { mode: tlsModeOfUrl(url) ?? env.DATABASE_TLS, ca: env.DATABASE_CA };
+  return withPool(env, log, { ...parseDatabaseUrl(url), tls }, work);
+}
+
+/** Runs `work` as whoever owns the shard: its own role on a shared server, else the administrator. */
+export async function withShard<T>(
+  env: ShardEnv,
+  log: Logger,
+  work: (shard: Sql) => Promise<T>,
+): Promise<T | ShardRefused> {
+  const own = ownDatabaseOf(env);
+  if (own === undefined) return withServer(env, log, work);
+  const address = {
+    host: env.DATABASE_HOST,
+    port: env.DATABASE_PORT,
+    database: own.name,
+    user: own.owner,
+    password: env.DATABASE_OWNER_PASSWORD ?? "",
+    tls: { mode: env.DATABASE_TLS, ca: env.DATABASE_CA },
+  };
+  return withPool(env, log, address, work);
+}
+
+/** Makes roles, schemas, tables and lease, and on a shared server the database before that. Answers the epoch in force. */
+export async function provisionShard(
+  env: ShardEnv,
+  log: Logger,
+  options: Pick<ShardOptions, "passwords" | "migrations" | "epoch" | "holder">,
+): Promise<{ ok: true; epoch: number } | ShardRefused> {
+  const own = ownDatabaseOf(env);
+  const work = async (server: Sql): Promise<{ ok: true; epoch: number } | ShardRefused> => {
+    if (own === undefined) return { ok: true, epoch: await prepareShard({ admin: server, ...options }) };
+    await ensureDatabase(server, own, env.DATABASE_OWNER_PASSWORD ?? "");
+    return withShard(env, log, async (owner) => {
+      const rolePrefix = env.DATABASE_ROLE_PREFIX;
+      const epoch = await prepareShard({ admin: owner, roles: server, rolePrefix, ...options });
+      if (epoch > options.epoch) return { ok: true as const, epoch };
+      // As a member the owner may end the sessions of those that write under an older epoch.
+      for (const user of own.users) await server.query(`GRANT ${user} TO ${own.owner}`);
+      await closeDatabase(owner, own);
+      return { ok: true as const, epoch };
+    });
+  };
+  try {
+    return await withServer(env, log, work);
+  } catch (error) {
+    return refused("MigrationFailed", error instanceof MigrationError ? error.message : errorText(error));
+  }
+}
+
+/** Removes what the cell has on a shared server; a server of its own goes with the namespace. */
+export async function removeShard(env: ShardEnv, log: Logger): Promise<{ ok: true } | ShardRefused> {
+  const own = ownDatabaseOf(env);
+  if (own === undefined) return { ok: true };
+  try {
+    return await withServer(env, log, async (server) => {
+      await dropDatabase(server, own);
+      return { ok: true as const };
+    });
+  } catch (error) {
+    return refused("DatabaseNotRemoved", errorText(error));
+  }
+}
+
+async function withPool<T>(
+  env: ShardEnv,
+  log: Logger,
+  address: Pick<SqlOptions, "host" | "port" | "database" | "user" | "password" | "tls">,
+  work: (sql: Sql) => Promise<T>,
+): Promise<T | ShardRefused> {
+  const sql = createSql({
+    ...address,
+    applicationName: "provision",
+    log,
+    metrics: createMetrics({ service: "provision", cell: env.CELL }),
+    max: 2,
+    statementTimeoutMs: DDL_TIMEOUT_MS,
+  });
+  try {
+    const unreached = await reach(() => sql.query("SELECT 1"), {
+      attempts: env.DATABASE_WAIT_SECONDS,
+      isFinal: isLoginRefused,
+    });
+    if (unreached !== undefined)
+      return refused(
+        isLoginRefused(unreached) ? "DatabaseLoginRefused" : "DatabaseUnreachable",
+        errorText(unreached),
+      );
+    return await work(sql);
+  } catch (error) {
+    if (error instanceof DatabaseTaken) return refused("DatabaseTaken", error.message);
+    if (!isPermissionDenied(error)) throw error;
+    const text = error instanceof MigrationError ? error.message : errorText(error);
+    return refused(
+      "DatabasePermissionDenied",
+      `${text}: role ${address.user} needs the rights CREATEDB and CREATEROLE.`,
+    );
+  } finally {
+    await sql.close();
+  }
+}
+
+function refused(reason: ShardFailure, message: string): ShardRefused {
+  return { ok: false, reason, message };
+}
+
+/** Undefined when it worked, else why it did not within the time that a store needs to start. */
+export async function reach(
+  run: () => Promise<unknown>,
+  options: { readonly attempts?: number; readonly isFinal?: (error: unknown) => boolean } = {},
+): Promise<unknown> {
+  const { attempts = REACH_ATTEMPTS, isFinal = () => false } = options;
+  let last: unknown;
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    try {
+      await run();
+      return undefined;
+    } catch (error) {
+      last = error;
+      if (isFinal(error)) return error;
+      await new Promise((resolve) => setTimeout(resolve, REACH_DELAY_MS));
+    }
+  }
+  return last ?? new Error("no attempt was made");
+}
