@@ -38,7 +38,7 @@ export function literalsIn(file: string, source: string): FoundStatement[] {
   const constants = constantsOf(source);
   const found: FoundStatement[] = [];
   for (const match of source.matchAll(
-    /[`"']\s*(?:CREATE|ALTER|DROP|SELECT|INSERT INTO|UPDATE|DELETE FROM|GRANT|REVOKE|BEGIN|WITH|SET) /g,
+    /[`"']\s*(?:CREATE|ALTER|DROP|SELECT|INSERT INTO|UPDATE|DELETE FROM|GRANT|REVOKE|BEGIN|WITH|SET) (?=[\w"$])/g,
   )) {
     const expression = source.slice(match.index, endOfLiteral(source, match.index) + 1);
     const line = source.slice(0, match.index).split("\n").length;
