@@ -215,7 +215,14 @@ function isRolledOut(deployment: KubeObject, observed: Observed): boolean {
 function isDatabaseUp(cell: Cell, observed: Observed): boolean {
   if (cell.spec.database.external !== undefined) return observed.namespace !== undefined;
   const live = rolloutOf(find(observed, "StatefulSet", "database"));
-  return live.replicas > 0 && live.ready >= live.replicas;
+  return live.replicas > 0 && live.ready >= live.replicas && isInitialized(cell, observed);
+}
+
+/** A CockroachDB has no role to provision with before its Job has made one. */
+function isInitialized(cell: Cell, observed: Observed): boolean {
+  return buildDatabase(cell)
+    .filter(({ kind }) => kind === "Job")
+    .every((job) => outcomeOf(job, observed).kind === "succeeded");
 }
 
 /** The number that the current epoch's provision Job found in the lease row, when it said so. */

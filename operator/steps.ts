@@ -1,13 +1,12 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
 import { blockedPods } from "./blockers.ts";
-import { COCKROACH_CERTIFICATES } from "./build/cockroach.ts";
 import { done, type StepState, stalled, trimmed, unknown, waiting } from "./errors.ts";
 import type { Facts } from "./facts.ts";
 import { find, identity, type Observed, podsOf } from "./observed.ts";
 import { servicesReady } from "./services-ready.ts";
 import { shortOf } from "./shortage.ts";
 import { unboundClaim } from "./volumes.ts";
-import { rolloutOf } from "./workloads.ts";
+import { jobOutcome, rolloutOf } from "./workloads.ts";
 
 /** State of each step towards a serving cell, by condition type. */
 export interface Steps {
@@ -57,10 +56,19 @@ function databaseReady(facts: Facts, observed: Observed): StepState {
   if (external !== undefined) return externalReady(external.host, facts);
   const state = storeReady("database", "database", facts, observed);
   if (state.kind !== "waiting" || engine !== "CockroachDB") return state;
-  return waiting(
-    state.reason,
-    `${state.message} CockroachDB needs the Secret ${COCKROACH_CERTIFICATES} in namespace ${facts.cell.namespace}.`,
-  );
+  return initRefusal(facts, observed) ?? state;
+}
+
+/** What the Job that initializes a cluster could not do. */
+function initRefusal(facts: Facts, observed: Observed): StepState | undefined {
+  const job = facts.base.find(({ kind }) => kind === "Job");
+  if (job === undefined) return undefined;
+  const outcome = jobOutcome(find(observed, "Job", job.metadata.name), observed.pods);
+  const result =
+    outcome.kind === "failed" ? outcome.result : outcome.kind === "running" ? outcome.last : undefined;
+  return result?.ok === false
+    ? waiting(result.reason, `${trimmed(result.message)} It is tried again by itself.`)
+    : undefined;
 }
 
 /** Only the Job reaches a server that somebody else runs: what it said last is what is known. */

@@ -1,5 +1,6 @@
 import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../../platform/slices.ts";
 import { type Cell, kafkaBrokers } from "./cell.ts";
+import { COCKROACH_CERTIFICATES } from "./cockroach-init.ts";
 import { type EnvVar, secretEnv } from "./pod.ts";
 import { DATABASE_NAME } from "./secrets.ts";
 import { DATABASE_PORT } from "./traffic.ts";
@@ -64,7 +65,7 @@ function baseEnvironment(cell: Cell, epoch: number): EnvVar[] {
     { name: "DATABASE_HOST", value: external?.host ?? "database" },
     { name: "DATABASE_PORT", value: String(external?.port ?? DATABASE_PORT) },
     ...(external === undefined
-      ? [{ name: "DATABASE_NAME", value: DATABASE_NAME }]
+      ? [{ name: "DATABASE_NAME", value: DATABASE_NAME }, ...ownTls(cell)]
       : [
           { name: "DATABASE_NAME", value: external.name ?? externalOwner(cell) },
           { name: "DATABASE_ROLE_PREFIX", value: `${externalOwner(cell)}_` },
@@ -79,6 +80,15 @@ function baseEnvironment(cell: Cell, epoch: number): EnvVar[] {
 /** Role that owns the cell's database on a server of many cells; a center's name has no "_", so no two are alike. */
 export function externalOwner(cell: Pick<Cell, "name">): string {
   return `cell_${cell.name.replaceAll("-", "_")}`;
+}
+
+/** CockroachDB takes encrypted connections only, and its certificate names the Service. */
+function ownTls(cell: Cell): EnvVar[] {
+  if (cell.spec.database.engine !== "CockroachDB") return [];
+  return [
+    { name: "DATABASE_TLS", value: "VerifyFull" },
+    secretEnv("DATABASE_CA", COCKROACH_CERTIFICATES, "ca.crt"),
+  ];
 }
 
 function optional(variable: EnvVar): EnvVar {

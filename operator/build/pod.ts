@@ -46,6 +46,8 @@ export interface PodOptions {
   readonly volumes?: readonly Record<string, unknown>[];
   readonly restartPolicy?: "Never" | "Always";
   readonly graceSeconds?: number;
+  /** Pods of the component go to different zones and nodes as far as there are any. */
+  readonly spread?: boolean;
   /** Hash of the Secrets that the container reads; a change rolls the pods. */
   readonly configChecksum?: string;
 }
@@ -75,6 +77,7 @@ export function buildPodTemplate(cell: Cell, options: PodOptions) {
       automountServiceAccountToken: false,
       enableServiceLinks: false,
       restartPolicy: options.restartPolicy ?? "Always",
+      ...(options.spread === true ? { topologySpreadConstraints: spreadOf(options.component) } : {}),
       terminationGracePeriodSeconds: options.graceSeconds ?? GRACE_SECONDS,
       securityContext: {
         runAsNonRoot: true,
@@ -99,6 +102,16 @@ export function buildPodTemplate(cell: Cell, options: PodOptions) {
       volumes: [{ name: "tmp", emptyDir: { sizeLimit: "256Mi" } }, ...(options.volumes ?? [])],
     },
   };
+}
+
+/** A wish, not a condition: a cluster of one node still runs them all. */
+function spreadOf(component: string) {
+  return ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].map((topologyKey) => ({
+    maxSkew: 1,
+    topologyKey,
+    whenUnsatisfiable: "ScheduleAnyway",
+    labelSelector: { matchLabels: { [LABELS.component]: component } },
+  }));
 }
 
 /** Probe that opens a TCP connection: works for any image of a store. */

@@ -49,7 +49,7 @@ function adminEntries(cell: Cell, have: (secret: string, key: string) => string)
   if (cell.spec.database.external !== undefined) return { owner: have("database", "owner") };
   const password = have("database", "admin-password");
   const user = ADMIN_USER[cell.spec.database.engine];
-  const suffix = cell.spec.database.engine === "CockroachDB" ? "?sslmode=require" : "";
+  const suffix = cell.spec.database.engine === "CockroachDB" ? "?sslmode=verify-full" : "";
   return {
     "admin-password": password,
     "admin-url": `postgres://${user}:${password}@database:${DATABASE_PORT}/${DATABASE_NAME}${suffix}`,
