@@ -1,4 +1,3 @@
-import type { KubeObject } from "../platform/kube/objects.ts";
 import { blockedPods } from "./blockers.ts";
 import { done, type StepState, stalled, trimmed, unknown, waiting } from "./errors.ts";
 import type { Facts } from "./facts.ts";
