@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { systemClock } from "../platform/clock.ts";
 import { buryEvent, internalEventsRoute, startConsumer } from "../platform/consumer.ts";
+import { cellKeyFile, roleOf } from "../platform/credentials.ts";
 import type { DomainEvent } from "../platform/events.ts";
 import { createServiceClient, type ServiceClient } from "../platform/fetch.ts";
 import { createHealth, createRoster, type HealthCheck, type Roster } from "../platform/health.ts";
@@ -138,7 +139,7 @@ export async function createContext(
   log: Logger,
   metrics: Metrics,
 ): Promise<SliceContext> {
-  const jwk = await readKeyFile<PrivateKey>(join(env.TRUST_DIR, "cell-key.jwk"));
+  const jwk = await readKeyFile<PrivateKey>(join(env.TRUST_DIR, cellKeyFile(env.CREDENTIALS_GENERATION)));
   const signer = await createSigner({ jwk, issuer: "cell", subject: name });
   const client = (sibling: SliceName): ServiceClient =>
     createServiceClient({
@@ -171,7 +172,7 @@ export async function createContext(
       host: env.DATABASE_HOST,
       port: env.DATABASE_PORT,
       database: env.DATABASE_NAME,
-      user: `${env.DATABASE_ROLE_PREFIX}${name}`,
+      user: roleOf(name, env.CREDENTIALS_GENERATION, env.DATABASE_ROLE_PREFIX),
       password: raw[`DATABASE_PASSWORD_${name.toUpperCase()}`] ?? "",
       tls: { mode: env.DATABASE_TLS, ca: env.DATABASE_CA },
       applicationName: name,

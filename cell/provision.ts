@@ -7,13 +7,24 @@ import { deadLetterTopicOf, topicOf } from "../platform/events.ts";
 import { createKafka } from "../platform/kafka.ts";
 import { createLogger, errorText, type Logger } from "../platform/log.ts";
 import { type Migration, migrationOf, readMigrations, schemaHash } from "../platform/migrate.ts";
-import { endOlderSessions, raiseEpoch } from "../platform/provision.ts";
+import { endOlderSessions, raiseEpoch, retireRoles } from "../platform/provision.ts";
 import { SLICE_NAMES, type SliceName } from "../platform/slices.ts";
 import { templateStatements } from "../platform/template.ts";
-import { provisionShard, reach, removeShard, type ShardFailure, shardEnvSchema, withShard } from "./shard.ts";
+import { admitToCache, CacheNotReady, retireFromCache } from "./rotation.ts";
+import {
+  provisionShard,
+  reach,
+  removeShard,
+  type ShardFailure,
+  shardEnvSchema,
+  withServer,
+  withShard,
+} from "./shard.ts";
 
 const envSchema = shardEnvSchema.extend({
   CELL_EPOCH: intSetting(0, Number.MAX_SAFE_INTEGER),
+  REDIS_URL: z.string().min(1).optional(),
+  REDIS_URL_BEFORE: z.string().min(1).optional(),
   KAFKA_BROKERS: z.string().min(1),
   KAFKA_PARTITIONS: intSetting(1, 1_000).default(3),
   KAFKA_REPLICAS: intSetting(1, 9).default(1),
@@ -33,7 +44,7 @@ export type ProvisionReport =
       /** The epoch in force, where that is the reason. */
       readonly epoch?: number;
     };
-export type ProvisionFailure = ShardFailure | "KafkaUnreachable" | "EpochOlder";
+export type ProvisionFailure = ShardFailure | "CacheUnreachable" | "KafkaUnreachable" | "EpochOlder";
 
 /** Every migration of every slice, the common tables first. */
 export async function allMigrations(): Promise<Migration[]> {
@@ -81,6 +92,9 @@ async function provision(
   const { epoch } = shard;
   if (epoch > env.CELL_EPOCH)
     return failed("EpochOlder", `epoch ${epoch} is in force, ${env.CELL_EPOCH} was asked for`, epoch);
+  const { REDIS_URL: url, REDIS_URL_BEFORE: before } = env;
+  const uncached = url === undefined ? undefined : await reasonOf(admitToCache(url, before, log));
+  if (uncached !== undefined) return failed("CacheUnreachable", uncached);
   const topics = await makeTopics(env, log);
   return topics ?? { ok: true, epoch, schema: schemaHash(migrations) };
 }
@@ -136,7 +150,7 @@ export async function fenceCommand(
   const env = loadConfig(envSchema, { KAFKA_BROKERS: "unused", ...raw, CELL_EPOCH: String(epoch) });
   const log = createLogger({ service: "fence", cell: env.CELL, level: env.LOG_LEVEL });
   const report = await withShard(env, log, async (shard): Promise<ProvisionReport> => {
-    const inForce = await raiseEpoch(shard, epoch);
+    const inForce = await raiseEpoch(shard, epoch, env.DATABASE_ROLE_PREFIX);
     const ended = await endOlderSessions(shard, env.DATABASE_ROLE_PREFIX);
     log.info({ epoch: inForce, ended }, "fenced");
     return inForce > epoch
@@ -146,6 +160,43 @@ export async function fenceCommand(
   await writeFile(env.TERMINATION_LOG, JSON.stringify(report)).catch(() => undefined);
   if (!report.ok) log.error({ report }, "fencing failed");
   return report.ok ? 0 : 1;
+}
+
+/**
+ * `retire`: once every service logs in with the credentials of CREDENTIALS_GENERATION, nobody may with those from before.
+ * Returns the exit code.
+ */
+export async function retireCommand(raw: Readonly<Record<string, string | undefined>>): Promise<number> {
+  const env = loadConfig(envSchema, { KAFKA_BROKERS: "unused", ...raw });
+  const log = createLogger({ service: "retire", cell: env.CELL, level: env.LOG_LEVEL });
+  const report = await retire(env, log);
+  await writeFile(env.TERMINATION_LOG, JSON.stringify(report)).catch(() => undefined);
+  log.info({ report }, "former credentials");
+  return report.ok ? 0 : 1;
+}
+
+async function retire(env: ProvisionEnv, log: Logger): Promise<ProvisionReport> {
+  if (env.REDIS_URL === undefined) throw new Error("set REDIS_URL to the address of the cell's Redis");
+  const uncached = await reasonOf(retireFromCache(env.REDIS_URL, log));
+  if (uncached !== undefined) return failed("CacheUnreachable", uncached);
+  const done = { ok: true as const, epoch: env.CELL_EPOCH, schema: "" };
+  return withServer(env, log, (server) =>
+    withShard(env, log, async (shard): Promise<ProvisionReport> => {
+      await retireRoles(server, shard, env.CREDENTIALS_GENERATION, env.DATABASE_ROLE_PREFIX);
+      return done;
+    }),
+  );
+}
+
+/** Why Redis does not do what it should; undefined when it does. */
+async function reasonOf(work: Promise<void>): Promise<string | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    if (error instanceof CacheNotReady) return error.message;
+    throw error;
+  }
 }
 
 function failed(reason: ProvisionFailure, message: string, epoch?: number): ProvisionReport {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { intSetting } from "../platform/config.ts";
+import { roleOf } from "../platform/credentials.ts";
 import {
   closeDatabase,
   DatabaseTaken,
@@ -16,6 +17,7 @@ import { prepareShard, type ShardOptions } from "../platform/provision.ts";
 import { SLICE_NAMES } from "../platform/slices.ts";
 import { createSql, parseDatabaseUrl, type Sql, type SqlOptions } from "../platform/sql.ts";
 import { TLS_MODES, tlsModeOfUrl } from "../platform/sqltls.ts";
+import { changeAdminPassword } from "./rotation.ts";
 
 const DDL_TIMEOUT_MS = 60_000;
 const REACH_ATTEMPTS = 30;
@@ -25,6 +27,9 @@ const REACH_DELAY_MS = 1_000;
 export const shardEnvSchema = z.object({
   CELL: z.string().min(1).max(40),
   DATABASE_ADMIN_URL: z.string().optional(),
+  /** The administrator's password before the one in the URL, while that is not in force yet. */
+  DATABASE_ADMIN_PASSWORD_BEFORE: z.string().min(1).optional(),
+  CREDENTIALS_GENERATION: intSetting(0, 1_000_000).default(0),
   /** What to make when the administrator's URL is missing, for people. */
   DATABASE_ADMIN_SECRET: z.string().default("database"),
   DATABASE_HOST: z.string().default("127.0.0.1"),
@@ -67,7 +72,12 @@ export function ownDatabaseOf(env: ShardEnv): OwnDatabase | undefined {
     : {
         name: env.DATABASE_NAME,
         owner: env.DATABASE_OWNER,
-        users: SLICE_NAMES.map((slice) => `${env.DATABASE_ROLE_PREFIX}${slice}`),
+        users: SLICE_NAMES.flatMap((slice) => {
+          const inTurn = [0, env.CREDENTIALS_GENERATION].map((generation) =>
+            roleOf(slice, generation, env.DATABASE_ROLE_PREFIX),
+          );
+          return [...new Set(inTurn)];
+        }),
       };
 }
 
@@ -84,7 +94,9 @@ export async function withServer<T>(
       `Secret ${env.DATABASE_ADMIN_SECRET} has no key admin-url: put the URL of a role with CREATEDB and CREATEROLE there.`,
     );
   const tls = { mode: tlsModeOfUrl(url) ?? env.DATABASE_TLS, ca: env.DATABASE_CA };
-  return withPool(env, log, { ...parseDatabaseUrl(url), tls }, work);
+  const address = { ...parseDatabaseUrl(url), tls };
+  await changeAdminPassword(env, poolOptions(env, log), address);
+  return withPool(env, log, address, work);
 }
 
 /** Runs `work` as whoever owns the shard: its own role on a shared server, else the administrator. */
@@ -113,12 +125,20 @@ export async function provisionShard(
   options: Pick<ShardOptions, "passwords" | "migrations" | "epoch" | "holder">,
 ): Promise<{ ok: true; epoch: number } | ShardRefused> {
   const own = ownDatabaseOf(env);
+  const generation = env.CREDENTIALS_GENERATION;
   const work = async (server: Sql): Promise<{ ok: true; epoch: number } | ShardRefused> => {
-    if (own === undefined) return { ok: true, epoch: await prepareShard({ admin: server, ...options }) };
+    if (own === undefined)
+      return { ok: true, epoch: await prepareShard({ admin: server, generation, ...options }) };
     await ensureDatabase(server, own, env.DATABASE_OWNER_PASSWORD ?? "");
     return withShard(env, log, async (owner) => {
       const rolePrefix = env.DATABASE_ROLE_PREFIX;
-      const epoch = await prepareShard({ admin: owner, roles: server, rolePrefix, ...options });
+      const epoch = await prepareShard({
+        admin: owner,
+        roles: server,
+        rolePrefix,
+        generation,
+        ...options,
+      });
       if (epoch > options.epoch) return { ok: true as const, epoch };
       // As a member the owner may end the sessions of those that write under an older epoch.
       for (const user of own.users) await server.query(`GRANT ${user} TO ${own.owner}`);
@@ -139,7 +159,10 @@ export async function removeShard(env: ShardEnv, log: Logger): Promise<{ ok: tru
   if (own === undefined) return { ok: true };
   try {
     return await withServer(env, log, async (server) => {
-      await dropDatabase(server, own);
+      const users = SLICE_NAMES.flatMap((slice) =>
+        [0, 1].map((turn) => roleOf(slice, turn, env.DATABASE_ROLE_PREFIX)),
+      );
+      await dropDatabase(server, { ...own, users });
       return { ok: true as const };
     });
   } catch (error) {
@@ -153,14 +176,7 @@ async function withPool<T>(
   address: Pick<SqlOptions, "host" | "port" | "database" | "user" | "password" | "tls">,
   work: (sql: Sql) => Promise<T>,
 ): Promise<T | ShardRefused> {
-  const sql = createSql({
-    ...address,
-    applicationName: "provision",
-    log,
-    metrics: createMetrics({ service: "provision", cell: env.CELL }),
-    max: 2,
-    statementTimeoutMs: DDL_TIMEOUT_MS,
-  });
+  const sql = createSql({ ...address, ...poolOptions(env, log) });
   try {
     const unreached = await reach(() => sql.query("SELECT 1"), {
       attempts: env.DATABASE_WAIT_SECONDS,
@@ -183,6 +199,16 @@ async function withPool<T>(
   } finally {
     await sql.close();
   }
+}
+
+function poolOptions(env: ShardEnv, log: Logger) {
+  return {
+    applicationName: "provision",
+    log,
+    metrics: createMetrics({ service: "provision", cell: env.CELL }),
+    max: 2,
+    statementTimeoutMs: DDL_TIMEOUT_MS,
+  };
 }
 
 function refused(reason: ShardFailure, message: string): ShardRefused {

@@ -1,3 +1,4 @@
+import { roleOf } from "./credentials.ts";
 import { errorText } from "./log.ts";
 import { type Migration, MigrationError, migrate } from "./migrate.ts";
 import { SLICE_NAMES, type SliceName } from "./slices.ts";
@@ -6,6 +7,11 @@ import { type Sql, sqlState } from "./sql.ts";
 const NO_SUCH_TABLE = new Set(["42P01", "3F000"]);
 /** CockroachDB has no function to end a session; its idle-in-transaction timeout does it. */
 const NO_SUCH_FUNCTION = "42883";
+const ROLE_EXISTS = "42710";
+const NO_SUCH_ROLE = "42704";
+const CANCELED = "57014";
+const RAISE_WAIT = "2s";
+const RAISE_ATTEMPTS = 20;
 
 export interface ShardOptions {
   /** A role that may create schemas, and roles where `roles` is not given. */
@@ -15,6 +21,8 @@ export interface ShardOptions {
   /** Begins the name of each role: roles are the server's, so those of two cells must differ. */
   readonly rolePrefix?: string;
   readonly passwords: Readonly<Partial<Record<SliceName, string>>>;
+  /** Whose passwords these are: the role that the slices log in as from this generation on; default 0. */
+  readonly generation?: number;
   readonly migrations: readonly Migration[];
   readonly epoch: number;
   readonly holder: string;
@@ -25,12 +33,13 @@ export interface ShardOptions {
  * when that is newer than the one asked for, nothing was touched.
  */
 export async function prepareShard(options: ShardOptions): Promise<number> {
-  const { admin, roles = admin, rolePrefix = "", passwords, migrations, epoch, holder } = options;
+  const { admin, roles = admin, rolePrefix = "", passwords, generation = 0 } = options;
+  const { migrations, epoch, holder } = options;
   const inForce = await epochInForce(admin);
   if (inForce !== undefined && inForce > epoch) return inForce;
   for (const slice of SLICE_NAMES) {
     const password = passwords[slice];
-    if (password !== undefined) await ensureRole(roles, `${rolePrefix}${slice}`, password);
+    if (password !== undefined) await ensureRoles(roles, slice, rolePrefix, generation, password);
     await admin.query(`CREATE SCHEMA IF NOT EXISTS ${slice}`);
   }
   await migrate(admin, migrations, holder);
@@ -38,20 +47,57 @@ export async function prepareShard(options: ShardOptions): Promise<number> {
   const cockroach = await isCockroach(admin);
   for (const slice of SLICE_NAMES)
     if (passwords[slice] !== undefined) await grant(admin, slice, `${rolePrefix}${slice}`, cockroach);
-  return raiseEpoch(admin, epoch);
+  return raiseEpoch(admin, epoch, rolePrefix);
+}
+
+/** The slice's own role has the rights; the one that this generation logs in as gets the password, the other is left alone. */
+async function ensureRoles(
+  roles: Sql,
+  slice: SliceName,
+  prefix: string,
+  generation: number,
+  password: string,
+): Promise<void> {
+  const own = roleOf(slice, 0, prefix);
+  const login = roleOf(slice, generation, prefix);
+  if (login !== own) await createRole(roles, own, "NOLOGIN");
+  await ensureRole(roles, login, password);
+  if (login !== own) await retryBusyCatalog(() => roles.query(`GRANT ${own} TO ${login}`));
 }
 
 /** Makes a role that may log in, or gives the one that exists this password. */
 export async function ensureRole(admin: Sql, role: string, password: string): Promise<void> {
   // Role names are ours; the password is the only value, and DDL takes no parameters.
-  const quoted = `'${password.replaceAll("'", "''")}'`;
+  const rights = `LOGIN PASSWORD '${password.replaceAll("'", "''")}'`;
+  if (await createRole(admin, role, rights)) return;
+  await retryBusyCatalog(() => admin.query(`ALTER ROLE ${role} ${rights}`));
+}
+
+/** False when the role exists. */
+async function createRole(admin: Sql, role: string, rights: string): Promise<boolean> {
   try {
-    await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD ${quoted}`);
+    await admin.query(`CREATE ROLE ${role} ${rights}`);
+    return true;
   } catch (error) {
-    if (sqlState(error) !== "42710")
-      throw new MigrationError(`role ${role}: ${errorText(error)}`, { cause: error });
-    await admin.query(`ALTER ROLE ${role} LOGIN PASSWORD ${quoted}`);
+    if (sqlState(error) === ROLE_EXISTS) return false;
+    throw new MigrationError(`role ${role}: ${errorText(error)}`, { cause: error });
   }
+}
+
+/**
+ * Locks out the roles that `generation` does not use, and ends their sessions. May be repeated; a role that was never made
+ * is none to lock out. `roles` may alter roles, `shard` may end their sessions.
+ */
+export async function retireRoles(roles: Sql, shard: Sql, generation: number, prefix = ""): Promise<void> {
+  const former = SLICE_NAMES.map((slice) => roleOf(slice, generation + 1, prefix));
+  for (const role of former) {
+    try {
+      await retryBusyCatalog(() => roles.query(`ALTER ROLE ${role} NOLOGIN PASSWORD NULL`));
+    } catch (error) {
+      if (sqlState(error) !== NO_SUCH_ROLE) throw error;
+    }
+  }
+  await endSessions(shard, former);
 }
 
 async function ensureLease(admin: Sql): Promise<void> {
@@ -113,11 +159,34 @@ export async function epochInForce(admin: Sql): Promise<number | undefined> {
   }
 }
 
-/** Puts an epoch in force unless a newer one is; waits for the writers that hold the row for share. */
-export async function raiseEpoch(admin: Sql, epoch: number): Promise<number> {
-  const rows = await admin.query<{ epoch: number }>(
-    "UPDATE cell.lease SET epoch = GREATEST(epoch, $1) WHERE id = 1 RETURNING epoch",
-    [epoch],
+/**
+ * Puts an epoch in force unless it or a newer one is. Writers hold the row for share, and on a busy shard there is always one: after a
+ * while their sessions, which are those that the new epoch shuts out, are ended.
+ */
+export async function raiseEpoch(admin: Sql, epoch: number, rolePrefix = ""): Promise<number> {
+  const present = await epochInForce(admin);
+  if (present !== undefined && present >= epoch) return present;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await raiseOnce(admin, epoch);
+    } catch (error) {
+      if (sqlState(error) !== CANCELED || attempt >= RAISE_ATTEMPTS) throw error;
+      await endOlderSessions(admin, rolePrefix);
+    }
+  }
+}
+
+async function raiseOnce(admin: Sql, epoch: number): Promise<number> {
+  const rows = await admin.transaction(
+    async (tx) => {
+      // A lock timeout would count anew for each of the writers that hold the row, one after the other.
+      await tx.query("SELECT set_config('statement_timeout', $1, true)", [RAISE_WAIT]);
+      return tx.query<{ epoch: number }>(
+        "UPDATE cell.lease SET epoch = GREATEST(epoch, $1) WHERE id = 1 RETURNING epoch",
+        [epoch],
+      );
+    },
+    { epoch: null },
   );
   const inForce = rows[0]?.epoch;
   if (inForce === undefined) throw new MigrationError("the shard has no lease row; provision it first");
@@ -128,12 +197,19 @@ export async function raiseEpoch(admin: Sql, epoch: number): Promise<number> {
  * Ends the sessions of the slices' roles, so that none that began under an older epoch goes on; answers how many. The epoch is what
  * fences: this only makes it quicker.
  */
-export async function endOlderSessions(admin: Sql, rolePrefix = ""): Promise<number> {
+export function endOlderSessions(admin: Sql, rolePrefix = ""): Promise<number> {
+  return endSessions(
+    admin,
+    SLICE_NAMES.flatMap((slice) => [roleOf(slice, 0, rolePrefix), roleOf(slice, 1, rolePrefix)]),
+  );
+}
+
+async function endSessions(admin: Sql, roles: readonly string[]): Promise<number> {
   try {
     const rows = await admin.query(
       `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
        WHERE datname = current_database() AND usename = ANY($1) AND pid <> pg_backend_pid()`,
-      [SLICE_NAMES.map((slice) => `${rolePrefix}${slice}`)],
+      [[...roles]],
     );
     return rows.length;
   } catch (error) {

@@ -32,6 +32,7 @@ export const cellEnvSchema = z.object({
   REDIS_URL: z.string().min(1),
   KAFKA_BROKERS: z.string().min(1),
   TRUST_DIR: z.string().min(1),
+  CREDENTIALS_GENERATION: intSetting(0, 1_000_000).default(0),
   PSP_URL: z.string().default(""),
   BIND_HOST: z.string().default("0.0.0.0"),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),

@@ -136,6 +136,17 @@ describe("a key is changed while all runs", () => {
     expect(reads).toBe(2);
   });
 
+  test("a key that is taken away is gone after five minutes, though nobody names another", async () => {
+    let listed = [ours.publicJwk, others.publicJwk];
+    const { clock, signer, verifier } = await pair({ reload: async () => ({ keys: listed }) });
+    expect(await verifier.verify(await signer.token("seoul"))).toBeDefined();
+    listed = [others.publicJwk];
+    clock.nowMs += 299_000;
+    expect(await verifier.verify(await signer.token("seoul"))).toBeDefined();
+    clock.nowMs += 2_000;
+    expect(await verifier.verify(await signer.token("seoul"))).toBeUndefined();
+  });
+
   test("keys that cannot be read leave the ones in hand good", async () => {
     const { now, signer, verifier } = await pair({ reload: () => Promise.reject(new Error("no such file")) });
     const next = await createSigner({ jwk: others.privateJwk, issuer: "cell", subject: "orders", now });
@@ -151,6 +162,13 @@ describe("signatures", () => {
     const key = JSON.stringify(publicHalf(ours.privateJwk));
     expect(key).not.toContain(ours.privateJwk.d);
     expect(await verifySignature(jws, key)).toEqual({ key: "k1", code: "out-of-stock" });
+  });
+  test("prove it with any key of a set, as while keys change", async () => {
+    const { signer } = await pair();
+    const jws = await signer.sign({ key: "k1" });
+    const set = (keys: object[]) => JSON.stringify({ keys });
+    expect(await verifySignature(jws, set([others.publicJwk, ours.publicJwk]))).toEqual({ key: "k1" });
+    expect(await verifySignature(jws, set([others.publicJwk]))).toBeUndefined();
   });
   test.each([
     ["another key", (jws: string) => [jws, JSON.stringify(others.publicJwk)]],

@@ -48,6 +48,7 @@ const TOKEN_SECONDS = 60;
 const REUSE_MS = 30_000;
 const MAX_CACHED = 1_024;
 const RELOAD_COOLDOWN_MS = 5_000;
+const RELOAD_AFTER_MS = 300_000;
 
 /** Makes an ES256 key pair whose key id is its RFC 7638 thumbprint. */
 export async function generateKey(): Promise<KeyPair> {
@@ -112,7 +113,7 @@ export async function createSigner(options: SignerOptions): Promise<Signer> {
 export interface VerifierOptions {
   readonly keys: PublicKeys;
   readonly audience: string;
-  /** Reads the keys anew; asked when a token names a key that is not known, at most once in 5 s. */
+  /** Reads the keys anew: every five minutes, so that a key that was taken away is soon worth nothing, and when a token names one that is not known, at most once in 5 s. */
   readonly reload?: () => Promise<PublicKeys>;
   readonly now?: () => number;
 }
@@ -122,6 +123,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { audience, reload, now = Date.now } = options;
   let keys = createLocalJWKSet(options.keys);
   let reloadedAtMs = Number.NEGATIVE_INFINITY;
+  let readAtMs = now();
   const known = new Map<string, { caller: Caller; untilMs: number }>();
 
   function check(token: string) {
@@ -134,21 +136,28 @@ export function createVerifier(options: VerifierOptions): Verifier {
     });
   }
 
+  async function readAnew(): Promise<boolean> {
+    // Keys that cannot be read now change nothing: the ones in hand stay good.
+    const fresh = await reload?.().catch(() => undefined);
+    readAtMs = now();
+    if (!fresh) return false;
+    keys = createLocalJWKSet(fresh);
+    known.clear();
+    return true;
+  }
+
   /** A key that was added after the start is in the file already, or the token is nobody's. */
   async function checkWithNewKeys(token: string, error: unknown): ReturnType<typeof check> {
     if (!reload || !(error instanceof errors.JWKSNoMatchingKey) || now() - reloadedAtMs < RELOAD_COOLDOWN_MS)
       throw error;
     reloadedAtMs = now();
-    // Keys that cannot be read now change nothing: the ones in hand stay good.
-    const fresh = await reload().catch(() => undefined);
-    if (!fresh) throw error;
-    keys = createLocalJWKSet(fresh);
-    known.clear();
+    if (!(await readAnew())) throw error;
     return check(token);
   }
 
   return {
     async verify(token) {
+      if (reload && now() - readAtMs > RELOAD_AFTER_MS) await readAnew();
       const found = known.get(token);
       if (found && found.untilMs > now()) return found.caller;
       known.delete(token);
@@ -168,11 +177,12 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
-/** The JSON payload of a compact JWS if this public key (JWK as JSON text) signed it, else undefined. */
-export async function verifySignature(jws: string, publicKey: string): Promise<unknown> {
+/** The JSON payload of a compact JWS if one of these public keys (a JWK or a key set as JSON text) signed it, else undefined. */
+export async function verifySignature(jws: string, publicKeys: string): Promise<unknown> {
   try {
-    const key = await importJWK(JSON.parse(publicKey) as JWK, "ES256");
-    const { payload } = await compactVerify(jws, key, { algorithms: ["ES256"] });
+    const parsed = JSON.parse(publicKeys) as JWK | JSONWebKeySet;
+    const keys = createLocalJWKSet("keys" in parsed ? (parsed as JSONWebKeySet) : { keys: [parsed as JWK] });
+    const { payload } = await compactVerify(jws, keys, { algorithms: ["ES256"] });
     return JSON.parse(new TextDecoder().decode(payload));
   } catch {
     // Every way in which a signature can be wrong has one answer: it proves nothing.
