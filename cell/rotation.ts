@@ -32,7 +32,8 @@ export async function changeAdminPassword(
   const before = createSql({ ...options, ...now, password: former });
   try {
     // DDL takes no parameters; both are ours.
-    await before.query(`ALTER ROLE ${now.user} PASSWORD '${now.password.replaceAll("'", "''")}'`);
+    const quoted = `'${now.password.replaceAll("'", "''")}'`;
+    await before.query(`ALTER ROLE ${now.user} PASSWORD ${quoted}`);
   } finally {
     await before.close();
   }

@@ -75,7 +75,7 @@ async function put(
   const result =
     absent && CREATED.has(object.kind)
       ? await writer.applier.create(object, { owner, signal })
-      : await writer.applier.apply(object, { owner, signal });
+      : await writer.applier.apply(object, { owner, signal, onlyIfUnchanged: object.kind === "Secret" });
   return result.ok ? undefined : result;
 }
 
@@ -105,7 +105,10 @@ export async function applyStatus(
 ): Promise<KubeFailure | undefined> {
   const { name, uid, resourceVersion } = fc.metadata;
   // A number is issued once: on a stale copy this write must be refused instead of replacing a newer one.
-  const issues = status.epoch !== fc.status?.epoch || status.fencedEpoch !== fc.status?.fencedEpoch;
+  const issues =
+    status.epoch !== fc.status?.epoch ||
+    status.fencedEpoch !== fc.status?.fencedEpoch ||
+    status.credentials?.generation !== fc.status?.credentials?.generation;
   const result = await writer.applier.applyStatus(
     {
       apiVersion: API_VERSION,

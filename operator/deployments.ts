@@ -4,7 +4,7 @@ import { ANNOTATIONS } from "./api/names.ts";
 import type { Cell } from "./build/cell.ts";
 import { hashOf } from "./build/hash.ts";
 import type { EnvVar } from "./build/pod.ts";
-import { RECOVERY } from "./build/recovery.ts";
+import { credentialsChecksum } from "./build/secrets.ts";
 import { buildSliceDeployments } from "./build/slices.ts";
 import { find, identity, type Observed } from "./observed.ts";
 import { planRollout, type RolloutPlan } from "./rollout.ts";
@@ -49,7 +49,7 @@ function isOfOlderEpoch(live: KubeObject, cell: Cell): boolean {
 
 /** Every Deployment of the cell, each with the hash of what is wanted of it. */
 export function deploymentsOf(cell: Cell, base: readonly KubeObject[]): KubeObject[] {
-  return buildSliceDeployments(cell, configChecksum(base)).map(withRevision);
+  return buildSliceDeployments(cell, credentialsChecksum(cell, base)).map(withRevision);
 }
 
 /** Marks a workload with the hash of what is wanted of it, as far as that can change. */
@@ -59,13 +59,4 @@ export function withRevision(object: KubeObject): KubeObject {
   const { volumeClaimTemplates: _fixed, ...changeable } = spec;
   const annotations = { ...object.metadata.annotations, [ANNOTATIONS.revision]: hashOf(changeable) };
   return { ...object, metadata: { ...object.metadata, annotations } };
-}
-
-/** Pods read every Secret but the copy. */
-function configChecksum(base: readonly KubeObject[]): string {
-  return hashOf(
-    base
-      .filter(({ kind, metadata }) => kind === "Secret" && metadata.name !== RECOVERY)
-      .map((secret) => secret.data),
-  );
 }

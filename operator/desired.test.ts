@@ -31,6 +31,7 @@ describe("a new center", () => {
           "Provisioned": "Unknown Pending",
           "Ready": "Unknown Pending",
           "Reconciling": "True Pending",
+          "Rotating": "False NotRotating",
           "SchemaMigrated": "Unknown Pending",
           "ServicesReady": "Unknown Pending",
           "Stalled": "False Progressing",

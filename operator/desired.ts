@@ -8,7 +8,7 @@ import { buildCache } from "./build/cache.ts";
 import { type Cell, cellOf } from "./build/cell.ts";
 import { buildDatabase } from "./build/database.ts";
 import { buildDisruptionBudgets } from "./build/disruption.ts";
-import { buildFenceJob, buildProvisionJob, provisionHash } from "./build/jobs.ts";
+import { buildFenceJob, buildProvisionJob, buildRetireJob, provisionHash } from "./build/jobs.ts";
 import { buildLimitRange, buildNamespace } from "./build/namespace.ts";
 import { buildNetworkPolicies } from "./build/network.ts";
 import { buildQuota } from "./build/quota.ts";
@@ -26,6 +26,7 @@ import { find, identity, type Observed, secretData } from "./observed.ts";
 import { lostNamespace, namespaceReplaced, type Ownership, ownershipOf } from "./ownership.ts";
 import type { Plan } from "./plan.ts";
 import { supersededObjects } from "./prune.ts";
+import { credentialsOf, mayRetire, nextCredentials, rotationNotices } from "./rotation.ts";
 import { statusOf } from "./status.ts";
 import { STUCK_AFTER_MS, stuckObjects } from "./stuck.ts";
 import { growVolumes } from "./volumes.ts";
@@ -94,7 +95,8 @@ function planCell(
   const startOver = namespaceReplaced(fc, observed) && owned.ownership.kind !== "adopting";
   const leaseEpoch = startOver ? undefined : leaseEpochSeen(fc, observed, settings);
   const epochs = decideEpochs(fc, observed, { leaseEpoch, startOver }, nowMs);
-  const cell = cellOf(fc, settings, epochs.epoch);
+  const credentials = credentialsOf(fc, observed, startOver);
+  const cell = cellOf(fc, settings, epochs.epoch, credentials);
   const parts = partsOf(cell, epochs, observed, givens.random);
   const provision = outcomeOf(parts.provisionJob, observed);
   const hash = provisionHash(parts.provisionJob);
@@ -105,14 +107,20 @@ function planCell(
   const holds = holdsOf(observed.objects, nowMs);
   const skipped = new Set([...holds.held, ...retry.due.map(identity)]);
   const rollout = rolloutFor(fc, cell, parts, observed, provisioned && !epochs.issued);
+  const rolledOut = provisioned && parts.deployments.every((one) => isRolledOut(one, observed));
+  const retireJob = buildRetireJob(cell);
+  const rotation = { provisioned, rolledOut, retire: outcomeOf(retireJob, observed) };
+  const retiring = mayRetire(credentials, rotation, observed) ? [retireJob] : [];
+  const nextOnes = nextCredentials(fc, credentials, rotation);
   const steps = [
     ...parts.base,
     ...lateObjects(parts, epochs, { provisioned, databaseUp: isDatabaseUp(cell, observed) }),
     ...rollout.apply,
+    ...retiring,
   ];
   const superseded = supersededObjects(observed, {
-    wanted: [...parts.base, parts.provisionJob, ...parts.fenceJobs, ...parts.deployments],
-    rolledOut: provisioned && parts.deployments.every((one) => isRolledOut(one, observed)),
+    wanted: [...parts.base, parts.provisionJob, ...parts.fenceJobs, ...parts.deployments, ...retiring],
+    rolledOut,
   });
   const [fenceJob] = parts.fenceJobs;
   const facts = {
@@ -126,6 +134,8 @@ function planCell(
     provisionedHash: provisioned ? hash : undefined,
     fence: fenceJob === undefined ? undefined : outcomeOf(fenceJob, observed),
     held: [...holds.held].sort(),
+    credentials: nextOnes,
+    rotation,
   };
   const holdLeftMs = holds.nextExpiryMs === undefined ? undefined : holds.nextExpiryMs - nowMs;
   const drainMs = fc.spec.mode === "Draining" ? DRAIN_POLL_MS : undefined;
@@ -136,13 +146,16 @@ function planCell(
     status: statusOf(fc, observed, { kind: "building", facts, lostNamespace: owned.lost }, nowMs),
     finalizer: "keep",
     ...(requeueAfterMs === undefined ? {} : { requeueAfterMs }),
-    notices: holds.ignored.map(({ object, note }) => ({
-      key: `${identity(object)} ${object.metadata.annotations?.[ANNOTATIONS.heldUntil]}`,
-      type: "Warning" as const,
-      reason: "HoldIgnored",
-      action: "Reconcile",
-      note,
-    })),
+    notices: [
+      ...holds.ignored.map(({ object, note }) => ({
+        key: `${identity(object)} ${object.metadata.annotations?.[ANNOTATIONS.heldUntil]}`,
+        type: "Warning" as const,
+        reason: "HoldIgnored",
+        action: "Reconcile",
+        note,
+      })),
+      ...rotationNotices(credentials, nextOnes),
+    ],
   };
 }
 
@@ -190,6 +203,7 @@ function buildBase(cell: Cell, observed: Observed, random: () => string): KubeOb
   const secrets = buildSecrets(cell, {
     existing: secretData(observed.objects),
     cellKey: observed.cellKey,
+    nextCellKey: observed.nextCellKey,
     gatewayKeys: observed.gatewayKeys,
     random,
   });

@@ -4,6 +4,7 @@ import type { Cell } from "./build/cell.ts";
 import type { Epochs } from "./epoch.ts";
 import type { Ownership } from "./ownership.ts";
 import type { RolloutPlan } from "./rollout.ts";
+import type { Credentials, RotationFacts } from "./rotation.ts";
 import type { Stuck } from "./stuck.ts";
 import type { JobOutcome } from "./workloads.ts";
 
@@ -23,6 +24,9 @@ export interface Facts {
   readonly fence: JobOutcome | undefined;
   /** Identities of held objects, sorted. */
   readonly held: readonly string[];
+  /** Where a change of credentials is after this pass. */
+  readonly credentials: Credentials;
+  readonly rotation: RotationFacts;
 }
 
 /** How a pass went: it builds the cell, or there is one reason why it may not. */

@@ -1,3 +1,4 @@
+import { cellKeyFile } from "../platform/credentials.ts";
 import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import { SLICE_PORTS } from "../platform/slices.ts";
 import { generateKey, publicHalf } from "../platform/trust.ts";
@@ -6,6 +7,7 @@ import { cellNamespace } from "./api/names.ts";
 import type { KeyPair } from "./build/secrets.ts";
 import type { Draining, DrainWatch } from "./draining.ts";
 import { find, type Observed, secretData } from "./observed.ts";
+import { credentialsOf } from "./rotation.ts";
 import type { Stores } from "./stores.ts";
 
 /** How to learn what a draining cell still has to do. */
@@ -15,7 +17,7 @@ export interface Drains {
   readonly urlOf?: ((center: string) => string | undefined) | undefined;
 }
 
-/** Reads everything about a center from the local copies. The only thing made here is a key for a cell that has none. */
+/** Reads everything about a center from the local copies. The only things made here are keys for a cell that lacks them. */
 export async function observe(
   stores: Stores,
   fc: FulfillmentCenter,
@@ -26,7 +28,10 @@ export async function observe(
   const namespace = cellNamespace(name);
   const inside = (object: { metadata: { namespace?: string } }) => object.metadata.namespace === namespace;
   const objects = stores.owned.flatMap((store) => stores.ofCenter(store, name)).filter(inside);
-  const key = keyFromSecret(secretData(objects).trust?.["cell-key.jwk"]);
+  const { trust } = secretData(objects);
+  const { generation } = credentialsOf(fc, { objects }, false);
+  const keyOf = (number: number) => keyFromSecret(trust?.[cellKeyFile(number)]);
+  const key = keyOf(generation);
   const drain = draining === undefined ? undefined : drainOf(draining, fc, objects, key);
   return {
     namespace: stores.namespaces.get(namespace),
@@ -35,6 +40,7 @@ export async function observe(
     claims: stores.ofCenter(stores.claims, name).filter(inside),
     table: stores.tables.get(fc.spec.region),
     cellKey: key ?? (await freshKey()),
+    nextCellKey: keyOf(generation + 1) ?? (await freshKey()),
     gatewayKeys,
     ...(drain === undefined ? {} : { drain }),
   };

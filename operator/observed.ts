@@ -17,6 +17,8 @@ export interface Observed {
   readonly cellKey: KeyPair;
   /** What a draining cell said last; absent unless the center is drained. */
   readonly drain?: Draining;
+  /** The key that comes after it, likewise. */
+  readonly nextCellKey: KeyPair;
   /** Public keys of the region's gateways. */
   readonly gatewayKeys: readonly Record<string, unknown>[];
 }

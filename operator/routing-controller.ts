@@ -1,6 +1,7 @@
+import { cellKeyFile } from "../platform/credentials.ts";
 import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
 import type { KubeLog } from "../platform/kube/ports.ts";
-import { specSchema } from "./api/fulfillment-center.ts";
+import { type FulfillmentCenter, specSchema } from "./api/fulfillment-center.ts";
 import { API_VERSION, cellNamespace, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
@@ -69,12 +70,22 @@ export function routingInputs(stores: Stores, region: string): RoutingInput[] {
       .filter(({ metadata }) => metadata.namespace === cellNamespace(name));
     const trust = stores.secrets.get(`${cellNamespace(name)}/trust`);
     const data = trust === undefined ? {} : (secretData([trust]).trust ?? {});
-    const key = keyFromSecret(data["cell-key.jwk"])?.publicJwk;
+    const keys = signingKeys(data, fc);
     return {
       name,
       fc: parsed.success ? { ...fc, spec: parsed.data } : undefined,
       services: inside,
-      publicKey: key === undefined ? undefined : JSON.stringify(key),
+      publicKey:
+        keys.length > 1 ? JSON.stringify({ keys }) : keys.length === 1 ? JSON.stringify(keys[0]) : undefined,
     };
+  });
+}
+
+/** Public halves of the keys that pods of the cell sign with now: more than one only while credentials change. */
+function signingKeys(data: Readonly<Record<string, string>>, { status }: FulfillmentCenter) {
+  const { generation, settled } = status?.credentials ?? { generation: 0, settled: 0 };
+  return Array.from({ length: generation - settled + 1 }, (_, index) => settled + index).flatMap((number) => {
+    const key = keyFromSecret(data[cellKeyFile(number)])?.publicJwk;
+    return key === undefined ? [] : [key];
   });
 }

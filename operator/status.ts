@@ -12,6 +12,7 @@ import { cellImage } from "./build/cell.ts";
 import type { Situation } from "./facts.ts";
 import type { Observed } from "./observed.ts";
 import { phaseOf } from "./phase.ts";
+import { credentialsField } from "./rotation.ts";
 import { type Steps, stepsOf } from "./steps.ts";
 import { type Verdict, verdictsOf } from "./verdicts.ts";
 import { rolloutOf } from "./workloads.ts";
@@ -115,6 +116,7 @@ function buildingFields(
     epoch,
     ...(fencedEpoch === undefined ? {} : { fencedEpoch }),
     ...(admitted && !startedOver ? { admittedEpoch: epoch } : {}),
+    ...credentialsField(facts.credentials),
     ...(facts.provisionedHash === undefined
       ? keptHash(previous, startedOver)
       : { provisionedHash: facts.provisionedHash }),

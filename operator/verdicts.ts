@@ -5,6 +5,7 @@ import { ANNOTATIONS, LABELS } from "./api/names.ts";
 import { type StepState, unknown } from "./errors.ts";
 import type { Facts, Situation } from "./facts.ts";
 import { find, type Observed } from "./observed.ts";
+import { rotatingOf } from "./rotation.ts";
 import type { Steps } from "./steps.ts";
 import { rolloutOf } from "./workloads.ts";
 
@@ -46,6 +47,10 @@ export function verdictsOf(
         : ["True", stop.reason, stop.message],
     Degraded: degradedOf(observed, situation, states, available),
     Draining: drainingOf(fc, observed),
+    Rotating:
+      situation.kind === "building"
+        ? rotatingOf(situation.facts.credentials, situation.facts.rotation)
+        : ["False", "NotRotating", "Credentials change only while the cell is being looked after."],
     Deleting:
       situation.kind === "deleting"
         ? ["True", situation.reason, situation.message]

@@ -60,7 +60,7 @@ async function ensureRoles(
 ): Promise<void> {
   const own = roleOf(slice, 0, prefix);
   const login = roleOf(slice, generation, prefix);
-  if (login !== own) await createRole(roles, own, "NOLOGIN");
+  if (login !== own) await created(own, () => roles.query(`CREATE ROLE ${own} NOLOGIN`));
   await ensureRole(roles, login, password);
   if (login !== own) await retryBusyCatalog(() => roles.query(`GRANT ${own} TO ${login}`));
 }
@@ -68,15 +68,15 @@ async function ensureRoles(
 /** Makes a role that may log in, or gives the one that exists this password. */
 export async function ensureRole(admin: Sql, role: string, password: string): Promise<void> {
   // Role names are ours; the password is the only value, and DDL takes no parameters.
-  const rights = `LOGIN PASSWORD '${password.replaceAll("'", "''")}'`;
-  if (await createRole(admin, role, rights)) return;
-  await retryBusyCatalog(() => admin.query(`ALTER ROLE ${role} ${rights}`));
+  const quoted = `'${password.replaceAll("'", "''")}'`;
+  if (await created(role, () => admin.query(`CREATE ROLE ${role} LOGIN PASSWORD ${quoted}`))) return;
+  await retryBusyCatalog(() => admin.query(`ALTER ROLE ${role} LOGIN PASSWORD ${quoted}`));
 }
 
 /** False when the role exists. */
-async function createRole(admin: Sql, role: string, rights: string): Promise<boolean> {
+async function created(role: string, create: () => Promise<unknown>): Promise<boolean> {
   try {
-    await admin.query(`CREATE ROLE ${role} ${rights}`);
+    await create();
     return true;
   } catch (error) {
     if (sqlState(error) === ROLE_EXISTS) return false;

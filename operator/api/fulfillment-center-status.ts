@@ -45,6 +45,15 @@ export const statusSchema = z
     epoch: epoch("Number that every write of this cell carries; older ones are refused"),
     fencedEpoch: epoch("Number that shut the cell's writers out, while the center is fenced"),
     admittedEpoch: epoch("Epoch in which the cell was first available: from then on it may take orders"),
+    credentials: z
+      .object({
+        generation: z.int().min(0).describe("Credentials that are wanted; grows with each rotation"),
+        serving: z.int().min(0).describe("Credentials that every service uses"),
+        settled: z.int().min(0).describe("Oldest credentials that still let anybody in"),
+        request: z.string().max(256).optional().describe("Value of the annotation that asked for them"),
+      })
+      .optional()
+      .meta({ description: "How far a change of passwords and keys is; absent until the first one" }),
     provisionedHash: z
       .string()
       .max(64)

@@ -44,6 +44,10 @@ export const ANNOTATIONS = {
   adopt: `${GROUP}/adopt`,
   /** On a FulfillmentCenter: uid of the namespace that replaced a lost one; admits the empty cell to routing. */
   acknowledgeDataLoss: `${GROUP}/acknowledge-data-loss`,
+  /** On a FulfillmentCenter or a RoutingTable: any new value asks for new credentials. On a Secret: the value that led to them. */
+  rotateCredentials: `${GROUP}/rotate-credentials`,
+  /** On the Secret of a region's gateways: when their key was last changed (RFC 3339). */
+  rotatedAt: `${GROUP}/rotated-at`,
   /** On a retained namespace: the last epoch of the center that left it. */
   epoch: `${GROUP}/epoch`,
   /** On a retained namespace: the engine of the database whose volumes are in it. */

@@ -35,7 +35,10 @@ const routedCellSchema = z.object({
   services: z
     .partialRecord(z.enum(SLICE_NAMES), addressSchema)
     .meta({ description: "Where each service of the cell answers", maxProperties: SLICE_NAMES.length }),
-  publicKey: z.string().max(1024).meta({ description: "Public ES256 JWK as JSON text" }),
+  publicKey: z
+    .string()
+    .max(1024)
+    .meta({ description: "Public ES256 JWK, or a key set while it is changed, as JSON text" }),
 });
 
 const tombstoneSchema = z.object({

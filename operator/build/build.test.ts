@@ -4,7 +4,7 @@ import { SLICE_NAMES, SLICE_PORTS } from "../../platform/slices.ts";
 import type { FulfillmentCenterInput } from "../api/fulfillment-center.ts";
 import { LABELS } from "../api/names.ts";
 import { center, SETTINGS } from "../testing/center.ts";
-import { CELL_KEY, GATEWAY_KEYS, provisionedWorld } from "../testing/world.ts";
+import { CELL_KEY, GATEWAY_KEYS, NEXT_CELL_KEY, provisionedWorld } from "../testing/world.ts";
 import { buildCache } from "./cache.ts";
 import { cellOf } from "./cell.ts";
 import { buildDatabase } from "./database.ts";
@@ -181,10 +181,12 @@ describe("network policies", () => {
       }
   });
 
-  it("let the Jobs reach database and Kafka and nobody reach them", () => {
+  it("let the Jobs reach the stores and Kafka and nobody reach them", () => {
     const job = policies.get("allow-provision");
     expect(job?.ingress).toBeUndefined();
-    expect(job?.egress?.flatMap(({ ports }) => ports.map(({ port }) => port)).sort()).toEqual([5432, 9092]);
+    expect(job?.egress?.flatMap(({ ports }) => ports.map(({ port }) => port)).sort()).toEqual([
+      5432, 6379, 9092,
+    ]);
   });
 
   it("let nothing into the database but slices and Jobs, and nothing out", () => {
@@ -299,6 +301,7 @@ describe("Secrets", () => {
     const secrets = buildSecrets(cell(), {
       existing: {},
       cellKey: CELL_KEY,
+      nextCellKey: NEXT_CELL_KEY,
       gatewayKeys: GATEWAY_KEYS,
       random: () => `word${++count}`,
     });
@@ -317,14 +320,21 @@ describe("Secrets", () => {
       `postgres://postgres:${data.database?.["admin-password"]}@database:5432/cell`,
     );
     expect(JSON.parse(data.trust?.["jwks.json"] ?? "")).toEqual({
-      keys: [CELL_KEY.publicJwk, ...GATEWAY_KEYS],
+      keys: [CELL_KEY.publicJwk, NEXT_CELL_KEY.publicJwk, ...GATEWAY_KEYS],
     });
-    expect(data.trust?.["jwks.json"]).not.toContain("cell-d");
+    expect(data.trust?.["jwks.json"]).not.toMatch(/cell-d|next-d/);
+    expect(data.cache?.["users.acl"]).toBe(`user default on ~* &* +@all >${data.cache?.password}\n`);
     expect(data.trust?.["contact-key"]).toBe(`word${count}`);
   });
 
   const contactKey = (trust: Record<string, string>, cellKey = CELL_KEY) => {
-    const inputs = { existing: { trust }, cellKey, gatewayKeys: [], random: () => "fresh" };
+    const inputs = {
+      existing: { trust },
+      cellKey,
+      nextCellKey: NEXT_CELL_KEY,
+      gatewayKeys: [],
+      random: () => "fresh",
+    };
     const trusts = buildSecrets(cell(), inputs).filter(({ metadata }) => metadata.name === "trust");
     const [data] = trusts.map((secret) => secret.data as Record<string, string>);
     return Buffer.from(data?.["contact-key"] ?? "", "base64").toString();

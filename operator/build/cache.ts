@@ -1,10 +1,13 @@
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { LABELS } from "../api/names.ts";
 import type { Cell } from "./cell.ts";
-import { secretEnv, tcpProbe } from "./pod.ts";
+import { tcpProbe } from "./pod.ts";
 import { formatBytes, parseBytes } from "./quantity.ts";
+import { CACHE_USERS } from "./secrets.ts";
 import { buildService, buildStatefulSet } from "./statefulset.ts";
 import { CACHE_PORT } from "./traffic.ts";
+
+const USERS_DIR = "/etc/redis-users";
 
 /** The cell's Redis: holds and positions. It never evicts: a hold that vanished would oversell. */
 export function buildCache(cell: Cell): KubeObject[] {
@@ -42,21 +45,34 @@ export function buildCache(cell: Cell): KubeObject[] {
             "noeviction",
           ],
           ...durability,
-          ...["--requirepass", "$(REDIS_PASSWORD)"],
+          // A file that can be read again, so that a new password needs no restart.
+          ...["--aclfile", `${USERS_DIR}/${CACHE_USERS}`],
         ],
-        env: [secretEnv("REDIS_PASSWORD", "cache", "password")],
         ports: [{ name: "redis", containerPort: CACHE_PORT }],
         resources: {
           requests: { cpu: "30m", memory: formatBytes(bytes + parseBytes("32Mi")) },
           // A rewrite of the file copies pages that change meanwhile.
           limits: { memory: formatBytes(bytes * 2 + parseBytes("64Mi")) },
         },
-        volumeMounts: [{ name: "data", mountPath: "/data" }],
+        volumeMounts: [
+          { name: "data", mountPath: "/data" },
+          { name: "users", mountPath: USERS_DIR, readOnly: true },
+        ],
         startupProbe: tcpProbe("redis", 1, 120),
         readinessProbe: tcpProbe("redis", 2, 2),
         livenessProbe: tcpProbe("redis", 10, 6),
       },
-      volumes: persistence ? [] : [{ name: "data", emptyDir: { sizeLimit: "256Mi" } }],
+      volumes: [
+        {
+          name: "users",
+          secret: {
+            secretName: "cache",
+            items: [{ key: CACHE_USERS, path: CACHE_USERS }],
+            defaultMode: 0o440,
+          },
+        },
+        ...(persistence ? [] : [{ name: "data", emptyDir: { sizeLimit: "256Mi" } }]),
+      ],
     },
   });
   const service = buildService(cell, "cache", {

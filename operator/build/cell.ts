@@ -2,6 +2,13 @@ import type { FulfillmentCenter, FulfillmentCenterSpec } from "../api/fulfillmen
 import { cellNamespace, LABELS, MANAGER } from "../api/names.ts";
 import type { OperatorSettings } from "../api/settings.ts";
 
+/** Where a cell is in a change of its credentials: all three are equal unless one is under way. */
+export interface Generations {
+  readonly generation: number;
+  readonly serving: number;
+  readonly settled: number;
+}
+
 /** Everything a builder may depend on. The same value always builds the same objects. */
 export interface Cell {
   readonly name: string;
@@ -11,12 +18,20 @@ export interface Cell {
   readonly settings: OperatorSettings;
   /** Number that every write of this cell carries. */
   readonly epoch: number;
+  readonly credentials: Generations;
 }
 
+const FIRST: Generations = { generation: 0, serving: 0, settled: 0 };
+
 /** The cell as builders see it. */
-export function cellOf(fc: FulfillmentCenter, settings: OperatorSettings, epoch: number): Cell {
+export function cellOf(
+  fc: FulfillmentCenter,
+  settings: OperatorSettings,
+  epoch: number,
+  credentials: Generations = fc.status?.credentials ?? FIRST,
+): Cell {
   const { name, uid = "" } = fc.metadata;
-  return { name, uid, namespace: cellNamespace(name), spec: fc.spec, settings, epoch };
+  return { name, uid, namespace: cellNamespace(name), spec: fc.spec, settings, epoch, credentials };
 }
 
 /** Image that runs the slices and the Jobs. */

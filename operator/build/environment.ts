@@ -1,3 +1,4 @@
+import { numbered } from "../../platform/credentials.ts";
 import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../../platform/slices.ts";
 import { type Cell, kafkaBrokers } from "./cell.ts";
 import { COCKROACH_CERTIFICATES } from "./cockroach-init.ts";
@@ -14,8 +15,8 @@ export function cellEnvironment(cell: Cell, slices: readonly SliceName[], epoch:
   const together = new Set(slices);
   return [
     ...baseEnvironment(cell, epoch),
-    ...slices.map((slice) => passwordOf(slice)),
-    secretEnv("REDIS_URL", "cache", "url"),
+    ...slices.map((slice) => passwordOf(cell, slice)),
+    secretEnv("REDIS_URL", "cache", numbered("url", cell.credentials.generation)),
     // A pod that reached itself through its own Service would depend on hairpin traffic.
     ...SLICE_NAMES.map((slice) => ({
       name: `URL_${slice.toUpperCase()}`,
@@ -40,7 +41,7 @@ export function provisionEnvironment(cell: Cell): EnvVar[] {
   const external = spec.database.external;
   return [
     ...baseEnvironment(cell, cell.epoch),
-    ...SLICE_NAMES.map((slice) => passwordOf(slice)),
+    ...SLICE_NAMES.map((slice) => passwordOf(cell, slice)),
     ...(external === undefined
       ? [secretEnv("DATABASE_ADMIN_URL", "database", "admin-url")]
       : [
@@ -53,7 +54,25 @@ export function provisionEnvironment(cell: Cell): EnvVar[] {
     { name: "KAFKA_PARTITIONS", value: String(spec.messaging.partitions) },
     { name: "KAFKA_REPLICAS", value: String(spec.messaging.replicas ?? settings.kafka.replicas) },
     { name: "KAFKA_RETENTION_HOURS", value: String(spec.messaging.retentionHours) },
+    ...changeOfCredentials(cell),
   ];
+}
+
+/** What a Job needs to put new credentials in force with the old ones. Those are gone later, and the Job stays the same. */
+function changeOfCredentials({ spec, credentials: { generation } }: Cell): EnvVar[] {
+  if (generation === 0) return [];
+  return [
+    secretEnv("REDIS_URL", "cache", numbered("url", generation)),
+    optional(secretEnv("REDIS_URL_BEFORE", "cache", numbered("url", generation - 1))),
+    ...(spec.database.external === undefined
+      ? [optional(secretEnv("DATABASE_ADMIN_PASSWORD_BEFORE", "database", adminBefore(generation)))]
+      : []),
+  ];
+}
+
+/** Entry of the database's Secret with the administrator's password before a generation. */
+export function adminBefore(generation: number): string {
+  return `admin-before-${generation}`;
 }
 
 function baseEnvironment(cell: Cell, epoch: number): EnvVar[] {
@@ -74,6 +93,10 @@ function baseEnvironment(cell: Cell, epoch: number): EnvVar[] {
         ]),
     { name: "KAFKA_BROKERS", value: kafkaBrokers(cell) },
     { name: "LOG_LEVEL", value: cell.settings.logLevel },
+    // Left out for the first ones, so that a cell from before there were others is not restarted for it.
+    ...(cell.credentials.generation === 0
+      ? []
+      : [{ name: "CREDENTIALS_GENERATION", value: String(cell.credentials.generation) }]),
   ];
 }
 
@@ -97,6 +120,7 @@ function optional(variable: EnvVar): EnvVar {
   return { ...variable, valueFrom: { secretKeyRef: { ...reference.secretKeyRef, optional: true } } };
 }
 
-function passwordOf(slice: SliceName): EnvVar {
-  return secretEnv(`DATABASE_PASSWORD_${slice.toUpperCase()}`, "database", slice);
+function passwordOf(cell: Cell, slice: SliceName): EnvVar {
+  const key = numbered(slice, cell.credentials.generation);
+  return secretEnv(`DATABASE_PASSWORD_${slice.toUpperCase()}`, "database", key);
 }

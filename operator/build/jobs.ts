@@ -21,6 +21,11 @@ export function buildFenceJob(cell: Cell, fencedEpoch: number): KubeObject {
   return job(cell, "fence", ["fence", "--epoch", String(fencedEpoch)], provisionEnvironment(cell));
 }
 
+/** Takes the credentials from before the present generation out of force. */
+export function buildRetireJob(cell: Cell): KubeObject {
+  return job(cell, "retire", ["retire"], provisionEnvironment(cell));
+}
+
 /** Removes the cell's topics; the last thing that runs in a cell that is deleted. */
 export function buildRemoveJob(cell: Cell): KubeObject {
   return job(cell, "remove", ["provision", "--remove"], provisionEnvironment(cell), {

@@ -71,6 +71,7 @@ export const FLOWS: readonly Flow[] = [
     port: SLICE_PORTS.orders,
     why: "how many orders a draining cell still has",
   },
+  { from: "provision", to: "cache", port: CACHE_PORT, why: "lets new credentials in and old ones out" },
   { from: "provision", to: "kafka", why: "makes and removes the cell's topics" },
   { from: "database", to: "database", why: "replicas of the shard" },
   { from: "payments", to: "processor", why: "the processor's stand-in inside the cluster" },

@@ -11,6 +11,8 @@ import { type Kstatus, kstatusOf } from "./kstatus.ts";
 
 const KEY = { kty: "EC", crv: "P-256", x: "cell-x", y: "cell-y", kid: "cell-key" };
 export const CELL_KEY = { privateJwk: { ...KEY, d: "cell-d" }, publicJwk: KEY };
+const NEXT = { kty: "EC", crv: "P-256", x: "next-x", y: "next-y", kid: "next-key" };
+export const NEXT_CELL_KEY = { privateJwk: { ...NEXT, d: "next-d" }, publicJwk: NEXT };
 export const GATEWAY_KEYS = [{ kty: "EC", crv: "P-256", x: "gateway-x", y: "gateway-y", kid: "gateway-key" }];
 
 /**
@@ -61,6 +63,7 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
       claims: world.claims,
       table: world.table,
       cellKey: CELL_KEY,
+      nextCellKey: NEXT_CELL_KEY,
       gatewayKeys: GATEWAY_KEYS,
       ...(world.drain === undefined ? {} : { drain: world.drain }),
     }),
@@ -207,7 +210,7 @@ function assertWellFormed({ status, objects, prune }: Plan, fc: FulfillmentCente
     ...conditions
       .filter(({ reason }) => !/^[A-Z][A-Za-z]+$/.test(reason))
       .map(({ type, reason }) => `${type} has the reason ${reason}`),
-    ...(conditions.length === 15 ? [] : [`${conditions.length} conditions`]),
+    ...(conditions.length === 16 ? [] : [`${conditions.length} conditions`]),
     ...(value("Ready") === "True" && (value("Reconciling") === "True" || value("Stalled") === "True")
       ? ["Ready and not at once"]
       : []),

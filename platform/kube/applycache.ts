@@ -18,11 +18,12 @@ export type ApplyOutcome =
 export interface Applier {
   /**
    * Applies `object` unless the store's copy already is what the same desired object led to. `owner` is the
-   * reconcile key that the write belongs to, for caughtUp.
+   * reconcile key that the write belongs to, for caughtUp. With `onlyIfUnchanged` it is refused as a conflict when the
+   * object is not at the version that the store shows: for what was decided by looking at it.
    */
   apply(
     object: KubeObject,
-    options: { owner: string; signal?: AbortSignal; force?: boolean },
+    options: { owner: string; signal?: AbortSignal; force?: boolean; onlyIfUnchanged?: boolean },
   ): Promise<KubeResult<ApplyOutcome>>;
   /** Makes an object that must not exist yet; `alreadyExists` when it does. */
   create(
@@ -196,7 +197,7 @@ export function createApplier(options: ApplierOptions): Applier {
 
   return {
     create: (object, options) => createMarked(refOf(object), object, options),
-    async apply(object, { owner, signal, force = true }) {
+    async apply(object, { owner, signal, force = true, onlyIfUnchanged = false }) {
       const ref = refOf(object);
       const hash = hashOf(object);
       const key = entryKey(ref, object, "main");
@@ -212,11 +213,16 @@ export function createApplier(options: ApplierOptions): Applier {
         if (made.ok) return { ok: true, value: { kind: "applied", changed: true, object: made.value } };
         if (made.code !== "alreadyExists") return made;
       }
+      let seen = before?.metadata.resourceVersion;
       if (manager !== undefined && mustHandOver(before, hash, key)) {
         const handed = await handOver(client, ref, object, { manager, signal });
         if (!handed.ok) return handed;
+        // Handing over moves the version; what somebody else wrote meanwhile does too, and must still be met.
+        if (handed.value.from === seen) seen = handed.value.to;
       }
-      const result = await client.apply(ref, mark(object, hash), { force, ...(signal ? { signal } : {}) });
+      const marked = mark(object, hash);
+      const bound = onlyIfUnchanged && seen !== undefined ? atVersion(marked, seen) : marked;
+      const result = await client.apply(ref, bound, { force, ...(signal ? { signal } : {}) });
       if (!result.ok) return result;
       const version = result.value.metadata.resourceVersion;
       remember(key, hash, version, mustHandOver(before, hash, key) || entries.get(key)?.applied === true);
@@ -296,6 +302,10 @@ function covers(live: unknown, desired: unknown): boolean {
     );
   }
   return live === desired;
+}
+
+function atVersion(object: KubeObject, resourceVersion: string): KubeObject {
+  return { ...object, metadata: { ...object.metadata, resourceVersion } };
 }
 
 function annotate(object: KubeObject, name: string, value: string): KubeObject {

@@ -17,22 +17,25 @@ interface ManagedFields {
 /**
  * Gives the fields that `manager` wrote by create or update to its applies. Without it a field that a later apply no longer
  * wants would stay: the manager would still hold it by its create. Sends one request that changes nothing, to see who
- * holds what, and a second one where there is something to hand over.
+ * holds what, and a second one where there is something to hand over. Answers the versions before and after.
  */
 export async function handOver(
   client: KubeClient,
   ref: ResourceRef,
   object: KubeObject,
   options: { readonly manager: string; readonly signal?: AbortSignal | undefined },
-): Promise<KubeResult<unknown>> {
+): Promise<KubeResult<{ readonly from: string | undefined; readonly to: string | undefined }>> {
   const call = options.signal === undefined ? {} : { signal: options.signal };
   // A patch of nothing is answered with the whole object and needs no right but that to patch.
   const whole = await client.patch(ref, object.metadata, {}, call);
   if (!whole.ok) return whole;
   const managedFields = handedOver(whole.value.metadata.managedFields ?? [], options.manager);
-  if (managedFields === undefined) return whole;
   const { resourceVersion } = whole.value.metadata;
-  return client.patch(ref, object.metadata, { metadata: { resourceVersion, managedFields } }, call);
+  if (managedFields === undefined) return { ok: true, value: { from: resourceVersion, to: resourceVersion } };
+  const change = { metadata: { resourceVersion, managedFields } };
+  const handed = await client.patch(ref, object.metadata, change, call);
+  if (!handed.ok) return handed;
+  return { ok: true, value: { from: resourceVersion, to: handed.value.metadata.resourceVersion } };
 }
 
 /** The list with the manager's entries as one Apply entry; undefined when nothing has to be handed over. */
