@@ -42,7 +42,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
 
 /** Texts that the grammar takes only with a real value in them. */
 const WITH_VALUES: readonly (readonly [RegExp, string])[] = [
-  [/(ROLE x1 LOGIN PASSWORD) x1$/, "$1 'secret'"],
+  [/(ROLE x1 (?:LOGIN )?PASSWORD) x1$/, "$1 'secret'"],
   [/FROM \(x1\) AS folded/, "FROM (SELECT 1) AS folded"],
   [/^x1; SELECT/, "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT"],
 ];
