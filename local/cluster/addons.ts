@@ -55,6 +55,29 @@ export function storageObjects(): KubeObject[] {
   ];
 }
 
+/** What the program that enforces NetworkPolicies may read. */
+export function netpolicyRights(): KubeObject[] {
+  const verbs = ["list", "watch"];
+  return [
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRole",
+      metadata: { name: "local-netpolicy" },
+      rules: [
+        { apiGroups: [""], resources: ["pods", "namespaces"], verbs },
+        { apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"], verbs },
+      ],
+    },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRoleBinding",
+      metadata: { name: "local-netpolicy" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "local-netpolicy" },
+      subjects: [{ kind: "User", name: "local-netpolicy", apiGroup: "rbac.authorization.k8s.io" }],
+    },
+  ];
+}
+
 /** Cluster DNS: a CoreDNS that runs as any other pod, so that policies about it can be tried. */
 export function dnsObjects(image: string): KubeObject[] {
   return [

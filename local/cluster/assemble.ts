@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { dnsObjects, storageObjects } from "./addons.ts";
+import { dnsObjects, netpolicyRights, storageObjects } from "./addons.ts";
 import { type Api, createApi } from "./api.ts";
 import { waitForApi } from "./apiserver.ts";
 import type { Binaries } from "./binaries.ts";
@@ -20,7 +20,7 @@ import { ClusterError, interrupted } from "./errors.ts";
 import { programImage } from "./images.ts";
 import { API_PORT, type Layout } from "./layout.ts";
 import { checkAddressesFree, connectNamespace, inside, startNamespace } from "./namespace.ts";
-import { kubeProxyArgv, prepareKubelet, provisionerArgv } from "./node.ts";
+import { kubeProxyArgv, netpolicyArgv, prepareKubelet, provisionerArgv } from "./node.ts";
 import { type ProcessRecord, startProcess } from "./process.ts";
 import { deploymentIsAvailable, nodeIsReady } from "./readiness.ts";
 import type { Report } from "./report.ts";
@@ -177,6 +177,9 @@ async function startRuntime(
 
 async function startNode(assembly: Assembly, api: Api): Promise<void> {
   const { layout, binaries } = assembly.options;
+  // Before the kubelet: until it knows a pod's policies it lets nothing through to that pod or out of it.
+  await api.apply(netpolicyRights());
+  await start(assembly, "netpolicy", netpolicyArgv(layout, binaries.netpolicy));
   await start(assembly, "kubelet", prepareKubelet(layout, binaries.kubernetes));
   await start(assembly, "kube-proxy", kubeProxyArgv(layout, binaries.kubernetes));
   await start(assembly, "local-provisioner", provisionerArgv(layout, binaries.kubernetes));

@@ -82,10 +82,11 @@ async function startAnew(layout: Layout, binaries: Binaries, options: ClusterOpt
   }
 }
 
-/** True when every process of the cluster runs, from today's executable, and the node takes pods. */
+/** True when every process of the cluster runs, from today's executables, and the node takes pods. */
 async function isHealthy(layout: Layout, binaries: Binaries): Promise<boolean> {
   const state = readState(layout.stateFile);
   if (state?.phase !== "ready" || state.kubernetes !== binaries.kubernetes) return false;
+  if (!state.processes.some(({ argv }) => argv.includes(binaries.netpolicy))) return false;
   return clusterAnswers(layout, state);
 }
 

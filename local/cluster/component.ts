@@ -13,6 +13,7 @@ export type ComponentName =
   | "kube-scheduler"
   | "kubelet"
   | "kube-proxy"
+  | "netpolicy"
   | "containerd"
   | "local-provisioner";
 

@@ -88,6 +88,12 @@ export function kubeProxyArgv(layout: Layout, kubernetes: string): string[] {
   ];
 }
 
+/** The words that start the program which filters packets between pods as NetworkPolicies say. */
+export function netpolicyArgv(layout: Layout, netpolicy: string): string[] {
+  const kubeconfig = join(layout.certsDir, "netpolicy.kubeconfig");
+  return [netpolicy, "-kubeconfig", kubeconfig, "-pod-range", POD_RANGE];
+}
+
 /** The words that start the program which makes a folder for each volume claim. */
 export function provisionerArgv(layout: Layout, kubernetes: string): string[] {
   const kubeconfig = join(layout.certsDir, "provisioner.kubeconfig");

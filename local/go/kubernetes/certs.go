@@ -44,6 +44,7 @@ func clients(node string) []identity {
 		{"kube-proxy", "system:kube-proxy", nil},
 		{"kubelet", "system:node:" + node, []string{"system:nodes"}},
 		{"provisioner", "local-provisioner", nil},
+		{"netpolicy", "local-netpolicy", nil},
 	}
 }
 
