@@ -9,11 +9,12 @@ import { cellEnvSchema } from "../platform/slice.ts";
 import { isSliceName } from "../platform/slices.ts";
 import { startTracing } from "../platform/tracing.ts";
 import { type RunningSlice, startSlice } from "./host.ts";
+import { isolationCommand } from "./isolation.ts";
 import { fenceCommand, provisionCommand, retireCommand } from "./provision.ts";
 import { CONSUMERS, parseRoles, SLICES } from "./roles.ts";
 
 const USAGE =
-  "usage: node cell/main.ts <slice>[,<slice>…] | provision [--remove] | fence --epoch N | retire | replay <slice>";
+  "usage: node cell/main.ts <slice>[,<slice>…] | provision [--remove] | fence --epoch N | retire | replay <slice> | probe-isolation <kind>:<host>:<port>…";
 const REPLAY_TIMEOUT_MS = 300_000;
 const STOP_GRACE_MS = 15_000;
 /** Between "not ready" and closing the door: load balancers need a moment to look elsewhere. */
@@ -83,6 +84,8 @@ async function main(args: readonly string[]): Promise<void> {
   else if (role === "fence")
     process.exitCode = await fenceCommand(process.env, Number(rest[rest.indexOf("--epoch") + 1]));
   else if (role === "retire") process.exitCode = await retireCommand(process.env);
+  else if (role === "probe-isolation")
+    process.exitCode = await isolationCommand(rest, process.env.TERMINATION_LOG ?? "/dev/termination-log");
   else if (role === "replay") await replay(rest[0]);
   else if (role !== undefined) await serve(role);
   else throw new Error(USAGE);

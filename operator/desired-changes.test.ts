@@ -33,7 +33,7 @@ describe("a ready center", () => {
       current: "registry.example/cell:2",
       previous: "registry.example/cell:1",
     });
-    expect([...world.objects.keys()].filter((key) => key.startsWith("Job/"))).toHaveLength(1);
+    expect([...world.objects.keys()].filter((key) => key.startsWith("Job/provision"))).toHaveLength(1);
   });
 
   it.each([
@@ -74,6 +74,7 @@ describe("a ready center", () => {
       "ServiceAccount/cache",
       "ServiceAccount/cell",
       "ServiceAccount/database",
+      "ServiceAccount/isolation-probe",
       "ServiceAccount/provision",
     ]);
   });

@@ -1,5 +1,5 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
-import { hasFinalizer, isDeleting } from "../platform/kube/objects.ts";
+import { findCondition, hasFinalizer, isDeleting } from "../platform/kube/objects.ts";
 import { type FulfillmentCenter, specSchema } from "./api/fulfillment-center.ts";
 import { ANNOTATIONS, cellNamespace, FINALIZER } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
@@ -11,6 +11,7 @@ import { buildDisruptionBudgets } from "./build/disruption.ts";
 import { buildFenceJob, buildProvisionJob, buildRetireJob, provisionHash } from "./build/jobs.ts";
 import { buildLimitRange, buildNamespace } from "./build/namespace.ts";
 import { buildNetworkPolicies } from "./build/network.ts";
+import { buildIsolationJob } from "./build/probe.ts";
 import { buildQuota } from "./build/quota.ts";
 import { buildRecovery } from "./build/recovery.ts";
 import { buildSecrets } from "./build/secrets.ts";
@@ -21,6 +22,7 @@ import { decideEpochs, type Epochs } from "./epoch.ts";
 import type { Situation } from "./facts.ts";
 import { planDeletion } from "./finalize.ts";
 import { holdsOf } from "./hold.ts";
+import { type Isolation, isIsolationJob, isolationOf, repeatedProbe } from "./isolation.ts";
 import { lostSecrets } from "./lost-secrets.ts";
 import { find, identity, type Observed, secretData } from "./observed.ts";
 import { lostNamespace, namespaceReplaced, type Ownership, ownershipOf } from "./ownership.ts";
@@ -103,11 +105,13 @@ function planCell(
   const provisioned =
     !epochs.issued && (provision.kind === "succeeded" || fc.status?.provisionedHash === hash);
 
-  const retry = failedJobs(observed, nowMs);
+  const rolledOut = provisioned && parts.deployments.every((one) => isRolledOut(one, observed));
+  const known = findCondition(fc.status?.conditions, "Isolated");
+  const isolation = isolationOf(parts.isolationJob, observed, known);
+  const retry = jobsToRepeat(cell, isolation, observed, nowMs);
   const holds = holdsOf(observed.objects, nowMs);
   const skipped = new Set([...holds.held, ...retry.due.map(identity)]);
   const rollout = rolloutFor(fc, cell, parts, observed, provisioned && !epochs.issued);
-  const rolledOut = provisioned && parts.deployments.every((one) => isRolledOut(one, observed));
   const retireJob = buildRetireJob(cell);
   const rotation = { provisioned, rolledOut, retire: outcomeOf(retireJob, observed) };
   const retiring = mayRetire(credentials, rotation, observed) ? [retireJob] : [];
@@ -117,9 +121,14 @@ function planCell(
     ...lateObjects(parts, epochs, { provisioned, databaseUp: isDatabaseUp(cell, observed) }),
     ...rollout.apply,
     ...retiring,
+    // Only what serves can be seen to be closed.
+    ...(rolledOut && !epochs.issued ? [parts.isolationJob] : []),
   ];
   const superseded = supersededObjects(observed, {
-    wanted: [...parts.base, parts.provisionJob, ...parts.fenceJobs, ...parts.deployments, ...retiring],
+    wanted: [
+      ...[...parts.base, parts.provisionJob, ...parts.fenceJobs],
+      ...[...parts.deployments, parts.isolationJob, ...retiring],
+    ],
     rolledOut,
   });
   const [fenceJob] = parts.fenceJobs;
@@ -133,6 +142,7 @@ function planCell(
     provision,
     provisionedHash: provisioned ? hash : undefined,
     fence: fenceJob === undefined ? undefined : outcomeOf(fenceJob, observed),
+    isolation,
     held: [...holds.held].sort(),
     credentials: nextOnes,
     rotation,
@@ -166,6 +176,7 @@ interface Parts {
   /** One while the center is fenced, else none. */
   readonly fenceJobs: readonly KubeObject[];
   readonly deployments: readonly KubeObject[];
+  readonly isolationJob: KubeObject;
 }
 
 function partsOf(cell: Cell, epochs: Epochs, observed: Observed, random: () => string): Parts {
@@ -176,6 +187,7 @@ function partsOf(cell: Cell, epochs: Epochs, observed: Observed, random: () => s
     provisionJob: buildProvisionJob(cell),
     fenceJobs: fencedEpoch === undefined ? [] : [buildFenceJob(cell, fencedEpoch)],
     deployments: deploymentsOf(cell, base),
+    isolationJob: buildIsolationJob(cell, observed.neighbours),
   };
 }
 
@@ -253,12 +265,18 @@ function leaseEpochSeen(
   return (outcome.kind === "running" ? outcome.last : outcome.result)?.epoch;
 }
 
+function jobsToRepeat(cell: Cell, isolation: Isolation, observed: Observed, nowMs: number) {
+  const failed = failedJobs(observed, nowMs);
+  const probe = repeatedProbe(cell, isolation, observed, nowMs);
+  return { due: [...failed.due, ...probe.due], nextMs: earliest([failed.nextMs, probe.nextMs]) };
+}
+
 /** Failed Jobs whose turn it is to be made again, and when the next one's comes. A failed migration waits for a person. */
 function failedJobs(observed: Observed, nowMs: number): { due: KubeObject[]; nextMs: number | undefined } {
   const due: KubeObject[] = [];
   let nextMs: number | undefined;
   for (const job of observed.objects) {
-    if (job.kind !== "Job") continue;
+    if (job.kind !== "Job" || isIsolationJob(job)) continue;
     const outcome = jobOutcome(job, observed.pods);
     if (outcome.kind !== "failed" || isFinal(outcome.result)) continue;
     const leftMs = outcome.failedAtMs + RETRY_FAILED_JOB_MS - nowMs;

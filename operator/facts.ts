@@ -2,6 +2,7 @@ import type { KubeObject } from "../platform/kube/objects.ts";
 import type { Blocker } from "./api/fulfillment-center-status.ts";
 import type { Cell } from "./build/cell.ts";
 import type { Epochs } from "./epoch.ts";
+import type { Isolation } from "./isolation.ts";
 import type { Ownership } from "./ownership.ts";
 import type { RolloutPlan } from "./rollout.ts";
 import type { Credentials, RotationFacts } from "./rotation.ts";
@@ -22,6 +23,7 @@ export interface Facts {
   readonly provisionedHash: string | undefined;
   /** The Job that shuts the writers out; absent unless the center is fenced. */
   readonly fence: JobOutcome | undefined;
+  readonly isolation: Isolation;
   /** Identities of held objects, sorted. */
   readonly held: readonly string[];
   /** Where a change of credentials is after this pass. */

@@ -6,6 +6,7 @@ import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace } from "./api/names.ts";
 import type { KeyPair } from "./build/secrets.ts";
 import type { Draining, DrainWatch } from "./draining.ts";
+import { neighboursOf } from "./neighbours.ts";
 import { find, type Observed, secretData } from "./observed.ts";
 import { credentialsOf } from "./rotation.ts";
 import type { Stores } from "./stores.ts";
@@ -43,6 +44,7 @@ export async function observe(
     nextCellKey: keyOf(generation + 1) ?? (await freshKey()),
     gatewayKeys,
     ...(drain === undefined ? {} : { drain }),
+    neighbours: neighboursOf(name, stores.centers.list()),
   };
 }
 

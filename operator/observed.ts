@@ -1,5 +1,6 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
+import type { Neighbour } from "./build/probe.ts";
 import { recovered } from "./build/recovery.ts";
 import type { KeyPair } from "./build/secrets.ts";
 import type { Draining } from "./draining.ts";
@@ -21,6 +22,8 @@ export interface Observed {
   readonly nextCellKey: KeyPair;
   /** Public keys of the region's gateways. */
   readonly gatewayKeys: readonly Record<string, unknown>[];
+  /** Other cells that this one must not reach. */
+  readonly neighbours: readonly Neighbour[];
 }
 
 /** Finds one of our objects by kind and name. */

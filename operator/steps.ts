@@ -1,6 +1,7 @@
 import { blockedPods } from "./blockers.ts";
 import { done, type StepState, stalled, trimmed, unknown, waiting } from "./errors.ts";
 import type { Facts } from "./facts.ts";
+import { isolatedStep } from "./isolation.ts";
 import { find, identity, type Observed, podsOf } from "./observed.ts";
 import { servicesReady } from "./services-ready.ts";
 import { shortOf } from "./shortage.ts";
@@ -27,7 +28,7 @@ export function stepsOf(facts: Facts, observed: Observed, running?: string): Ste
     CacheReady: storeReady("cache", "cache", facts, observed),
     TopicsReady: topicsReady(facts),
     ServicesReady: servicesReady(facts, observed, running),
-    Isolated: isolated(facts),
+    Isolated: isolatedStep(facts.cell, facts.isolation),
   };
 }
 
@@ -173,16 +174,4 @@ function topicsReady(facts: Facts): StepState {
       `${trimmed(result.message)} It is tried again; see kubectl -n ${cell.namespace} logs job/${provisionJob}.`,
     );
   return waiting("WaitingForJob", "Made by the same Job as the schema; no action needed.");
-}
-
-function isolated(facts: Facts): StepState {
-  if (facts.cell.spec.isolation.networkPolicy === "Required")
-    return unknown(
-      "NotEnforced",
-      "No probe has seen a denied packet, and isolation.networkPolicy is Required: install a network plugin that enforces policies, or set it to Declared.",
-    );
-  return unknown(
-    "NotEnforced",
-    "Policies are declared, but no probe has seen a denied packet: whether they hold depends on the network plugin.",
-  );
 }

@@ -2,6 +2,7 @@ import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import type { Priority } from "../platform/kube/ready.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace, LABELS } from "./api/names.ts";
+import { isNeighbour, probersOf } from "./neighbours.ts";
 import type { Stores } from "./stores.ts";
 
 export interface Wakers {
@@ -15,7 +16,16 @@ const BURST_MS = 100;
 /** Maps every change in the local copies to the centers and regions that it may concern. */
 export function wakeOnChange(stores: Stores, wakers: Wakers): void {
   const byName = new Map<string, string>();
-  stores.centers.onChange(({ object, initial }) => {
+  const joined = new Set<string>();
+  stores.centers.onChange(({ type, object, initial }) => {
+    const { name } = object.metadata;
+    const joins = type !== "deleted" && isNeighbour(object);
+    // The cells that probe this one look again when it comes or goes.
+    if (joins !== joined.has(name)) {
+      if (joins) joined.add(name);
+      else joined.delete(name);
+      if (!initial) for (const prober of probersOf(name, [...joined])) wakers.center(prober, BURST_MS);
+    }
     byName.set(cellNamespace(object.metadata.name), object.metadata.name);
     wakers.center(object.metadata.name, 0, initial ? "low" : "normal");
     wakers.region(object.spec.region);

@@ -87,7 +87,7 @@ export type JobOutcome =
 export function jobOutcome(job: KubeObject | undefined, pods: readonly KubeObject[]): JobOutcome {
   if (job === undefined) return { kind: "absent" };
   const conditions = ((job.status ?? {}) as Counts).conditions ?? [];
-  const result = lastResult(podsOfJob(job, pods));
+  const result = lastWords(job, pods, parseProvisionResult);
   const said = result === undefined ? {} : { result };
   if (conditions.some(({ type, status }) => type === "Complete" && status === "True"))
     return { kind: "succeeded", ...said };
@@ -113,10 +113,24 @@ function podsOfJob(job: KubeObject, pods: readonly KubeObject[]): KubeObject[] {
     .sort((a, b) => (b.metadata.creationTimestamp ?? "").localeCompare(a.metadata.creationTimestamp ?? ""));
 }
 
-function lastResult(pods: readonly KubeObject[]): ProvisionResult | undefined {
-  for (const pod of pods) {
+/** When a Job came to its end, in ms since the epoch; undefined while it runs. */
+export function endedAtMs(job: KubeObject): number | undefined {
+  const conditions = ((job.status ?? {}) as Counts).conditions ?? [];
+  const end = conditions.find(
+    ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
+  );
+  return end === undefined ? undefined : Date.parse(end.lastTransitionTime ?? "") || 0;
+}
+
+/** The newest termination message of a Job's pods that `parse` can read. */
+export function lastWords<T>(
+  job: KubeObject,
+  pods: readonly KubeObject[],
+  parse: (text: string | undefined) => T | undefined,
+): T | undefined {
+  for (const pod of podsOfJob(job, pods)) {
     for (const { state, lastState } of statusesOf(pod)) {
-      const result = parseProvisionResult(state?.terminated?.message ?? lastState?.terminated?.message);
+      const result = parse(state?.terminated?.message ?? lastState?.terminated?.message);
       if (result !== undefined) return result;
     }
   }

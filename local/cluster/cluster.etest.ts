@@ -11,6 +11,16 @@ import { layoutOf } from "./layout.ts";
 import { silentReport } from "./report.ts";
 import { readState } from "./state.ts";
 import { ask, deployProbe, eventually, kubectl, PROBE_NAMESPACE, probeImage } from "./testing.ts";
+import {
+  addressOf,
+  askPod,
+  CALLERS,
+  callerPod,
+  deployCallers,
+  expectReach,
+  setPolicy,
+  whoReaches,
+} from "./testing-packets.ts";
 
 const INDEX = 2;
 const report = silentReport();
@@ -144,6 +154,85 @@ describe("the rules of the cluster", () => {
       await expect(created).rejects.toThrow("that name is refused");
     });
     await kubectl(cluster, ["create", "configmap", "allowed"]);
+  });
+});
+
+describe("a network policy", () => {
+  const labels = (app: string) => ({ matchLabels: { app } });
+  const blue = { namespaceSelector: { matchLabels: { team: "blue" } } };
+  const into = (from: readonly object[], ports?: readonly object[]) => ({
+    ...{ podSelector: labels("server"), policyTypes: ["Ingress"] },
+    ingress: [{ ...(from.length === 0 ? {} : { from }), ...(ports === undefined ? {} : { ports }) }],
+  });
+  const out = (...egress: object[]) => ({ podSelector: labels("friend"), policyTypes: ["Egress"], egress });
+  const [friend, stranger] = CALLERS;
+  let server: string;
+
+  beforeAll(async () => {
+    await deployCallers(cluster, image);
+    server = await addressOf(cluster, "red/server");
+    await expectReach(cluster, server, CALLERS);
+  });
+
+  it("that allows nothing lets nothing in, but the node's own probes", async () => {
+    await setPolicy(cluster, { podSelector: {}, policyTypes: ["Ingress"] }, "deny");
+    await expectReach(cluster, server, []);
+    expect(await askPod(cluster, "red/server", "/name")).toBe("server");
+  });
+
+  it.each([
+    ["pods of its namespace", into([{ podSelector: labels("friend") }]), [friend]],
+    ["a namespace", into([blue]), [stranger]],
+    ["pods of a namespace", into([{ ...blue, podSelector: labels("stranger") }]), [stranger]],
+    ["pods that are not there", into([{ ...blue, podSelector: labels("friend") }]), []],
+    ["all namespaces", into([{ namespaceSelector: {} }]), CALLERS],
+    ["everybody", into([]), CALLERS],
+    ["a port", into([], [{ port: 8080 }]), CALLERS],
+    ["another port", into([], [{ port: 8081 }]), []],
+    ["a range of ports", into([], [{ port: 8000, endPort: 8100 }]), CALLERS],
+    ["a port by its name", into([{ podSelector: labels("friend") }], [{ port: "http" }]), [friend]],
+    ["the port over UDP", into([], [{ port: 8080, protocol: "UDP" }]), []],
+    ["all addresses", into([{ ipBlock: { cidr: "0.0.0.0/0" } }]), CALLERS],
+    ["addresses of somewhere else", into([{ ipBlock: { cidr: "10.0.0.0/8" } }]), []],
+  ])("that allows %s lets exactly that in", async (_what, spec, expected) => {
+    await setPolicy(cluster, spec);
+    await expectReach(cluster, server, expected);
+  });
+
+  it("leaves out what a block excepts", async () => {
+    const except = [`${await addressOf(cluster, stranger)}/32`];
+    await setPolicy(cluster, into([{ ipBlock: { cidr: "198.19.128.0/17", except } }]));
+    await expectReach(cluster, server, [friend]);
+  });
+
+  it("holds what leaves a pod, names included", async () => {
+    await setPolicy(cluster, undefined, "deny");
+    await setPolicy(cluster, out());
+    await expectReach(cluster, server, [stranger]);
+    const lookup = "/lookup?bound=700ms&name=kube-dns.kube-system.svc.cluster.local";
+    await expect(askPod(cluster, friend, lookup)).rejects.toThrow();
+    const dns = { namespaceSelector: {}, podSelector: { matchLabels: { "k8s-app": "kube-dns" } } };
+    await setPolicy(cluster, out({ to: [dns], ports: [{ port: 53, protocol: "UDP" }] }));
+    await eventually(() => askPod(cluster, friend, lookup));
+    await expectReach(cluster, server, [stranger]);
+    await setPolicy(cluster, out({ to: [{ podSelector: labels("server") }], ports: [{ port: "http" }] }));
+    await expectReach(cluster, server, CALLERS);
+  });
+
+  it("stays in force when what enforces it is gone, and a pod that is new then gets nothing", async () => {
+    await setPolicy(cluster, into([blue]));
+    await expectReach(cluster, server, [stranger]);
+    await stopComponent(INDEX, "netpolicy");
+    await setPolicy(cluster, undefined);
+    await kubectl(cluster, ["apply", "-f", "-"], JSON.stringify(callerPod("blue/late", image)));
+    await kubectl(cluster, ["-n", "blue", "wait", "--for=condition=Ready", "pod/late", "--timeout=90s"]);
+    const late = `/fetch?bound=2s&url=http://${server}:8080/name`;
+    await expect(askPod(cluster, "blue/late", late)).rejects.toThrow();
+    expect(await whoReaches(cluster, server)).toEqual([stranger]);
+    await startComponent(INDEX, "netpolicy");
+    await expectReach(cluster, server, CALLERS);
+    expect(await askPod(cluster, "blue/late", late)).toBe("server");
+    await kubectl(cluster, ["delete", "namespace", "red", "blue", "--wait=false"]);
   });
 });
 

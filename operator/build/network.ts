@@ -1,10 +1,18 @@
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { isSliceName, SLICE_NAMES } from "../../platform/slices.ts";
-import { LABELS } from "../api/names.ts";
+import { LABELS, MANAGER } from "../api/names.ts";
 import { type Cell, kafkaBrokers, metadata } from "./cell.ts";
-import { DATABASE_PORTS, FLOWS, type Flow, type Inside, type Outside, PRIVATE_RANGES } from "./traffic.ts";
+import {
+  CELL_PORTS,
+  DATABASE_PORTS,
+  FLOWS,
+  type Flow,
+  type Inside,
+  type Outside,
+  PRIVATE_RANGES,
+} from "./traffic.ts";
 
-const INSIDE: readonly Inside[] = [...SLICE_NAMES, "database", "cache", "provision"];
+const INSIDE: readonly Inside[] = [...SLICE_NAMES, "database", "cache", "provision", "isolation-probe"];
 const NAMESPACE_NAME = "kubernetes.io/metadata.name";
 
 type Peer = Record<string, unknown>;
@@ -25,9 +33,15 @@ export function buildNetworkPolicies(cell: Cell): KubeObject[] {
 }
 
 function partyPolicy(cell: Cell, party: Inside): KubeObject {
-  const incoming = merged(FLOWS.filter(({ to }) => to === party).map((flow) => rule(cell, flow, flow.from)));
+  const incoming = merged(
+    FLOWS.filter(({ to, side }) => to === party && side !== "egress").map((flow) =>
+      rule(cell, flow, flow.from),
+    ),
+  );
   const outgoing = merged(
-    FLOWS.filter(({ from }) => from === party).map((flow) => rule(cell, flow, flow.to)),
+    FLOWS.filter(({ from, side }) => from === party && side !== "ingress").map((flow) =>
+      rule(cell, flow, flow.to),
+    ),
   );
   return policy(cell, `allow-${party}`, podsOf(party), {
     policyTypes: ["Ingress", "Egress"],
@@ -97,6 +111,8 @@ function peersOf(cell: Cell, party: Inside | Outside): Peer[] {
       return [{ namespaceSelector: {} }, { ipBlock: { cidr: "0.0.0.0/0" } }, { ipBlock: { cidr: "::/0" } }];
     case "external-database":
       return spec.database.external === undefined ? [] : [{ ipBlock: { cidr: spec.database.external.cidr } }];
+    case "other-cells":
+      return [{ namespaceSelector: otherCells(cell) }];
     case "database":
       return spec.database.external === undefined ? [{ podSelector: podsOf(party) }] : [];
     default:
@@ -115,11 +131,20 @@ function portsOf(cell: Cell, party: Inside | Outside): number[] {
       return uniquePorts(kafkaBrokers(cell).split(","));
     case "processor":
       return [urlPort(settings.processor.url)];
+    case "other-cells":
+      return [...CELL_PORTS];
     case "telemetry":
       return settings.otlpEndpoint === undefined ? [] : [urlPort(settings.otlpEndpoint)];
     default:
       throw new Error(`traffic.ts lists a flow to ${party} without a port`);
   }
+}
+
+function otherCells({ name }: Cell): Record<string, unknown> {
+  return {
+    matchLabels: { [LABELS.managedBy]: MANAGER },
+    matchExpressions: [{ key: LABELS.center, operator: "NotIn", values: [name] }],
+  };
 }
 
 function componentIn(namespace: string, component: string): Peer {

@@ -1,7 +1,7 @@
 import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../../platform/slices.ts";
 
 /** Pods of the cell that have a policy of their own. */
-export type Inside = SliceName | "database" | "cache" | "provision";
+export type Inside = SliceName | "database" | "cache" | "provision" | "isolation-probe";
 /** Who is met across the border of the cell. */
 export type Outside =
   | "gateway"
@@ -11,7 +11,8 @@ export type Outside =
   | "processor"
   | "internet"
   | "telemetry"
-  | "external-database";
+  | "external-database"
+  | "other-cells";
 
 /** One allowed direction of traffic. Everything that is not listed here is denied, in both directions. */
 export interface Flow {
@@ -19,6 +20,8 @@ export interface Flow {
   readonly to: Inside | Outside;
   /** TCP port of `to`; absent where the operator's settings say it (Kafka, processor, telemetry, external database). */
   readonly port?: number;
+  /** Present where one end alone lets the traffic through, so that it is the other end that denies it. */
+  readonly side?: "ingress" | "egress";
   readonly why: string;
 }
 
@@ -48,6 +51,28 @@ const EVENTS: Readonly<Record<SliceName, readonly SliceName[]>> = {
   tracking: [],
 };
 
+/** What the isolation probe tries from inside: the way that must be open, and one that each end alone must close. */
+export const PROBED = { control: "cache", egress: "inventory", ingress: "tracking" } as const;
+
+const PROBES: readonly Flow[] = [
+  {
+    ...{ from: "isolation-probe", to: PROBED.control, port: CACHE_PORT },
+    why: "shows that the probe has a network at all",
+  },
+  {
+    ...{ from: "isolation-probe", to: PROBED.egress, port: SLICE_PORTS[PROBED.egress], side: "ingress" },
+    why: "open at its end: denied only if egress is enforced",
+  },
+  {
+    ...{ from: "isolation-probe", to: PROBED.ingress, port: SLICE_PORTS[PROBED.ingress], side: "egress" },
+    why: "open at the probe's end: denied only if ingress is enforced",
+  },
+  {
+    ...{ from: "isolation-probe", to: "other-cells", side: "egress" },
+    why: "open at the probe's end: the other cells have to deny it",
+  },
+];
+
 /** The one list from which every NetworkPolicy of a cell is built. */
 export const FLOWS: readonly Flow[] = [
   ...COMMANDS.map(([from, to, why]) => ({ from, to, port: SLICE_PORTS[to], why })),
@@ -74,8 +99,16 @@ export const FLOWS: readonly Flow[] = [
   { from: "provision", to: "cache", port: CACHE_PORT, why: "lets new credentials in and old ones out" },
   { from: "provision", to: "kafka", why: "makes and removes the cell's topics" },
   { from: "database", to: "database", why: "replicas of the shard" },
+  ...PROBES,
   { from: "payments", to: "processor", why: "the processor's stand-in inside the cluster" },
   { from: "payments", to: "internet", port: 443, why: "real processors are names, policies know addresses" },
+];
+
+/** Ports on which a cell's pods listen, whatever its engine. */
+export const CELL_PORTS: readonly number[] = [
+  ...Object.values(DATABASE_PORTS),
+  CACHE_PORT,
+  ...SLICE_NAMES.map((slice) => SLICE_PORTS[slice]),
 ];
 
 /** Addresses that are never a payment processor: private, shared, link-local, loopback and benchmark ranges. */

@@ -4,6 +4,7 @@ import { KINDS } from "../../platform/kube/kinds.ts";
 import { formatTime, isDeleting, type KubeObject } from "../../platform/kube/objects.ts";
 import { silentLog, silentMetrics } from "../../platform/kube/ports.ts";
 import { LABELS, MANAGER } from "../api/names.ts";
+import { DENIED } from "./world.ts";
 
 export interface CellRuntime {
   /** What the next Jobs answer, by the second word of their command; default success. */
@@ -110,7 +111,9 @@ function statusOf(pod: KubeObject, runtime: CellRuntime): Record<string, unknown
   const epoch = Number(args[3] ?? container.env?.find(({ name }) => name === "CELL_EPOCH")?.value);
   const answer = runtime.answers.get(purpose) ?? { ok: true };
   runtime.ran.push(`${purpose} ${pod.metadata.labels?.[LABELS.center]}`);
-  const message = JSON.stringify({ ...(answer.ok ? { epoch, schema: "test" } : {}), ...answer });
+  const message = JSON.stringify(
+    purpose === "probe-isolation" ? DENIED : { ...(answer.ok ? { epoch, schema: "test" } : {}), ...answer },
+  );
   return {
     phase: answer.ok ? "Succeeded" : "Failed",
     startTime: nowText,

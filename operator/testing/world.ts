@@ -2,6 +2,7 @@ import type { KubeObject } from "../../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "../api/fulfillment-center.ts";
 import type { RoutingTable } from "../api/routing-table.ts";
 import type { OperatorSettings } from "../api/settings.ts";
+import type { Neighbour } from "../build/probe.ts";
 import { desired } from "../desired.ts";
 import type { Draining } from "../draining.ts";
 import type { Observed } from "../observed.ts";
@@ -28,6 +29,7 @@ export interface World {
   pods: KubeObject[];
   claims: KubeObject[];
   drain: Draining | undefined;
+  neighbours: Neighbour[];
   observed(): Observed;
   plan(settings?: OperatorSettings): Plan;
   /** One pass: decides and takes everything over. */
@@ -56,6 +58,7 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
     pods: [],
     claims: [],
     drain: undefined,
+    neighbours: [],
     observed: () => ({
       namespace: world.namespace,
       objects: [...world.objects.values()],
@@ -66,6 +69,7 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
       nextCellKey: NEXT_CELL_KEY,
       gatewayKeys: GATEWAY_KEYS,
       ...(world.drain === undefined ? {} : { drain: world.drain }),
+      neighbours: world.neighbours,
     }),
     plan: (settings = SETTINGS) =>
       desired(world.fc, world.observed(), settings, world.nowMs, () => `secret-${++secrets}`),
@@ -186,6 +190,9 @@ function jobPod(job: KubeObject, message: string, index: number): KubeObject {
   };
 }
 
+/** What an isolation probe says where policies are enforced and no other cell is there. */
+export const DENIED = { isolation: "Denied", denied: 2, cells: 0, reached: [], unclear: [] };
+
 /** Brings a fresh center to Ready. */
 export function provisionedWorld(fc: FulfillmentCenter): World {
   const world = createWorld(fc);
@@ -195,6 +202,8 @@ export function provisionedWorld(fc: FulfillmentCenter): World {
   world.endJob("provision", JSON.stringify({ ok: true, epoch: world.fc.status?.epoch, schema: "s1" }));
   world.settle();
   world.readyWorkloads();
+  world.settle();
+  world.endJob("isolation-probe", JSON.stringify(DENIED));
   world.settle();
   return world;
 }

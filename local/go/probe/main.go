@@ -27,13 +27,15 @@ func main() {
 		answer(out, name, err)
 	})
 	mux.HandleFunc("GET /lookup", func(out http.ResponseWriter, in *http.Request) {
-		ctx, cancel := context.WithTimeout(in.Context(), bound)
+		ctx, cancel := context.WithTimeout(in.Context(), boundOf(in))
 		defer cancel()
 		addresses, err := net.DefaultResolver.LookupHost(ctx, in.URL.Query().Get("name"))
 		answer(out, strings.Join(addresses, "\n"), err)
 	})
 	mux.HandleFunc("GET /fetch", func(out http.ResponseWriter, in *http.Request) {
-		body, err := fetch(in.Context(), in.URL.Query().Get("url"))
+		ctx, cancel := context.WithTimeout(in.Context(), boundOf(in))
+		defer cancel()
+		body, err := fetch(ctx, in.URL.Query().Get("url"))
 		answer(out, body, err)
 	})
 	mux.HandleFunc("PUT /files/{name}", func(out http.ResponseWriter, in *http.Request) {
@@ -53,10 +55,17 @@ func main() {
 	os.Exit(1)
 }
 
+// boundOf is how long the caller wants to wait for an answer, 5 s at most.
+func boundOf(in *http.Request) time.Duration {
+	asked, err := time.ParseDuration(in.URL.Query().Get("bound"))
+	if err != nil || asked <= 0 || asked > bound {
+		return bound
+	}
+	return asked
+}
+
 // fetch opens a new connection each time: a kept one would stay with the pod it first reached.
 func fetch(ctx context.Context, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err

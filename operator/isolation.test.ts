@@ -1,0 +1,156 @@
+import { describe, expect, it } from "vitest";
+import { findCondition } from "../platform/kube/objects.ts";
+import { neighboursOf, probersOf } from "./neighbours.ts";
+import { center } from "./testing/center.ts";
+import { DENIED, provisionedWorld, type World } from "./testing/world.ts";
+
+const REQUIRED = { isolation: { networkPolicy: "Required" as const } };
+const isolated = (world: World) => findCondition(world.fc.status?.conditions, "Isolated");
+const verdict = (world: World, type = "Isolated") => {
+  const condition = findCondition(world.fc.status?.conditions, type);
+  return `${condition?.status} ${condition?.reason}`;
+};
+const jobs = (world: World) =>
+  [...world.objects.values()].filter(
+    ({ kind, metadata }) => kind === "Job" && metadata.name.startsWith("isolation-probe"),
+  );
+
+/** A ready center whose probe is made anew and says this. */
+function probed(words: object, spec: object = {}, failed = false): World {
+  const world = provisionedWorld(center(spec));
+  world.neighbours = [{ name: "busan-haeundae", database: true }];
+  world.settle();
+  world.endJob("isolation-probe", JSON.stringify(words), failed);
+  world.settle();
+  return world;
+}
+
+describe("Isolated", () => {
+  it.each([
+    ["denied everywhere", { ...DENIED, denied: 11, cells: 1 }, "True Denied", "True Ready"],
+    [
+      "reached",
+      { ...DENIED, isolation: "Reachable", reached: ["cache.cell-b.svc:6379"] },
+      "False Reachable",
+      "False Reachable",
+    ],
+    [
+      "nothing denied",
+      { ...DENIED, isolation: "NotEnforced", denied: 0 },
+      "Unknown NotEnforced",
+      "False NotEnforced",
+    ],
+    [
+      "not told",
+      { ...DENIED, isolation: "Inconclusive", unclear: ["cache.cell-b.svc:6379"] },
+      "Unknown NotProbed",
+      "False NotProbed",
+    ],
+    ["words of something else", { ok: true }, "Unknown NotProbed", "False NotProbed"],
+  ])("%s; Ready depends on it only where it is required", (_name, words, isolation, ready) => {
+    const required = probed(words, REQUIRED);
+    expect([verdict(required), verdict(required, "Ready")]).toEqual([isolation, ready]);
+    const declared = probed(words);
+    expect([verdict(declared), verdict(declared, "Ready")]).toEqual([isolation, "True Ready"]);
+  });
+
+  it("names what was reached, and what to do next", () => {
+    const world = probed({ ...DENIED, isolation: "Reachable", reached: ["database.cell-b.svc:5432"] });
+    expect(isolated(world)?.message).toContain("database.cell-b.svc:5432");
+    expect(isolated(world)?.message).toMatch(/Delete Job isolation-probe-\w+ in cell-seoul-mapo/);
+  });
+
+  it("keeps its answer while a new probe runs, and is Ready all the time", () => {
+    const world = probed(DENIED, REQUIRED);
+    const [before] = jobs(world);
+    world.neighbours = [];
+    world.settle();
+    const [after] = jobs(world);
+    expect(after?.metadata.name).not.toBe(before?.metadata.name);
+    expect(jobs(world)).toHaveLength(1);
+    expect([verdict(world), verdict(world, "Ready")]).toEqual(["True Denied", "True Ready"]);
+  });
+});
+
+describe("the probe", () => {
+  it("waits until the services run", () => {
+    const world = provisionedWorld(center());
+    const deployment = world.get("Deployment", "cell");
+    world.objects.delete(`Job/${jobs(world)[0]?.metadata.name}`);
+    world.objects.set("Deployment/cell", { ...deployment, status: {} });
+    world.settle();
+    expect(jobs(world)).toEqual([]);
+    world.readyWorkloads();
+    world.settle();
+    expect(jobs(world)).toHaveLength(1);
+  });
+
+  it("is made anew when the policies change, when another cell comes, and when somebody deletes it", () => {
+    const world = provisionedWorld(center());
+    const names = [jobs(world)[0]?.metadata.name];
+    world.neighbours = [{ name: "busan-haeundae", database: true }];
+    world.settle();
+    names.push(jobs(world)[0]?.metadata.name);
+    const { messaging } = world.fc.spec;
+    world.fc = {
+      ...world.fc,
+      spec: { ...world.fc.spec, messaging: { ...messaging, bootstrapServers: "k:9999" } },
+    };
+    world.settle();
+    world.endJob("provision", JSON.stringify({ ok: true, epoch: world.fc.status?.epoch, schema: "s1" }));
+    world.settle();
+    world.readyWorkloads();
+    world.settle();
+    names.push(jobs(world)[0]?.metadata.name);
+    expect(new Set(names).size).toBe(3);
+    world.objects.delete(`Job/${names[2]}`);
+    world.settle();
+    expect(jobs(world)).toHaveLength(1);
+  });
+
+  it("without proof is repeated after five minutes where isolation is required, and nowhere else", () => {
+    const words = { ...DENIED, isolation: "NotEnforced", denied: 0 };
+    const required = probed(words, REQUIRED);
+    expect(required.plan().requeueAfterMs).toBeLessThanOrEqual(300_000);
+    required.nowMs += 300_000;
+    expect(required.plan().prune.map(({ metadata }) => metadata.name)).toEqual([
+      jobs(required)[0]?.metadata.name,
+    ]);
+    required.pass();
+    required.settle();
+    required.endJob("isolation-probe", JSON.stringify(DENIED));
+    expect([required.settle().requeueAfterMs, verdict(required, "Ready")]).toEqual([undefined, "True Ready"]);
+
+    const declared = probed(words);
+    declared.nowMs += 86_400_000;
+    expect(declared.plan()).toMatchObject({ prune: [] });
+    expect(declared.plan().requeueAfterMs).toBeUndefined();
+  });
+
+  it("that failed is not repeated as a failed provision Job is", () => {
+    const world = probed({ ...DENIED, isolation: "Inconclusive", unclear: ["x:1"] }, {}, true);
+    world.nowMs += 60_000;
+    expect(world.plan()).toMatchObject({ prune: [] });
+  });
+});
+
+describe("neighbours", () => {
+  const centers = ["a", "b", "c", "d", "e"].map((name) => center({}, { name, status: { admittedEpoch: 1 } }));
+  const names = centers.map(({ metadata }) => metadata.name);
+
+  it("are the next two, round the ring, and each cell is tried by two", () => {
+    expect(neighboursOf("b", centers).map(({ name }) => name)).toEqual(["c", "d"]);
+    expect(neighboursOf("e", centers).map(({ name }) => name)).toEqual(["a", "b"]);
+    for (const name of names) {
+      const tried = names.filter((one) => neighboursOf(one, centers).some((other) => other.name === name));
+      expect(tried.sort()).toEqual(probersOf(name, names).sort());
+      expect(tried).toHaveLength(2);
+    }
+  });
+
+  it("are cells that have served and stay", () => {
+    expect(neighboursOf("a", [...centers.slice(0, 2), center({}, { name: "z" })])).toHaveLength(1);
+    expect(neighboursOf("a", [])).toEqual([]);
+    expect(probersOf("a", ["a"])).toEqual([]);
+  });
+});
