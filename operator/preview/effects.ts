@@ -96,6 +96,7 @@ function jobNote({ metadata: { name } }: KubeObject): string {
     return "makes roles, schema and topics; services keep running meanwhile, and new ones wait for it.";
   if (name.startsWith("fence-")) return "shuts every writer of the cell out of its database.";
   if (name.startsWith("remove-")) return "removes the cell's topics from Kafka.";
+  if (name.startsWith("isolation-probe-")) return "tries whether packets can leave the cell or enter it.";
   return "runs once.";
 }
 

@@ -110,6 +110,7 @@ describe("what restarts", () => {
     expect(steps(stepsOf({ release: { image: "registry.example/cell:2" } }))).toEqual([
       "Job/provision-<hash> run",
       "Deployment/cell restart",
+      "Job/isolation-probe-<hash> run",
     ]);
   });
 
