@@ -228,3 +228,37 @@ describe("a cell", () => {
 function isInside(party: string): boolean {
   return isSliceName(party) || ["database", "cache", "provision"].includes(party);
 }
+
+it("lets an isolation probe have its control, and closes every other way at one end alone", async () => {
+  const { policies, endpoints, ports } = await scene(local);
+  const own = endpoints.find(({ namespace }) => namespace === "cell-mapo");
+  const probe: Endpoint = {
+    ...{ name: "probe", namespace: "cell-mapo", namespaceLabels: own?.namespaceLabels ?? {} },
+    labels: { "app.kubernetes.io/component": "isolation-probe" },
+  };
+  const reached = (some: readonly KubeObject[]) =>
+    endpoints
+      .filter(isCell)
+      .flatMap((to) =>
+        ports.filter((port) => allows(some, probe, to, port)).map((port) => `${to.name}:${port}`),
+      );
+  expect(reached(policies)).toEqual(["cell-mapo/cache:6379"]);
+  // With one end open, the other decides.
+  const oneEnd = (type: string) =>
+    reached(
+      policies
+        .filter(({ spec }) => (spec as { policyTypes: string[] }).policyTypes.includes(type))
+        .map((policy) => ({ ...policy, spec: { ...(policy.spec as object), policyTypes: [type] } })),
+    );
+  const [ingressOnly, egressOnly] = [oneEnd("Ingress"), oneEnd("Egress")];
+  expect(ingressOnly.sort()).toEqual(["cell-mapo/cache:6379", "cell-mapo/inventory:7001"]);
+  expect(egressOnly).toEqual(
+    expect.arrayContaining([
+      "cell-mapo/tracking:7007",
+      "cell-gangnam/database:5432",
+      "cell-gangnam/cache:6379",
+      "cell-gangnam/cell:7002",
+    ]),
+  );
+  expect(egressOnly).not.toContain("cell-mapo/inventory:7001");
+});

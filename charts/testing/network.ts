@@ -94,6 +94,7 @@ function matches({ matchLabels = {}, matchExpressions = [] }: Selector, labels: 
     matchExpressions.every(({ key, operator, values = [] }) => {
       const value = labels[key];
       if (operator === "Exists") return value !== undefined;
+      if (operator === "NotIn") return value === undefined || !values.includes(value);
       if (operator === "In") return value !== undefined && values.includes(value);
       throw new Error(`operator ${operator} is used by no policy of this project`);
     })
