@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CLUSTER_DOMAIN, DNS_SERVICE_ADDRESS, type Layout, POD_RANGE } from "./layout.ts";
+import { CLUSTER_DOMAIN, DNS_SERVICE_ADDRESS, type Layout, POD_RANGE, SERVICE_RANGE } from "./layout.ts";
 
 /** The kubelet's configuration for one cluster. */
 export function kubeletConfig(layout: Layout): object {
@@ -91,7 +91,7 @@ export function kubeProxyArgv(layout: Layout, kubernetes: string): string[] {
 /** The words that start the program which filters packets between pods as NetworkPolicies say. */
 export function netpolicyArgv(layout: Layout, netpolicy: string): string[] {
   const kubeconfig = join(layout.certsDir, "netpolicy.kubeconfig");
-  return [netpolicy, "-kubeconfig", kubeconfig, "-pod-range", POD_RANGE];
+  return [netpolicy, "-kubeconfig", kubeconfig, "-pod-range", POD_RANGE, "-service-range", SERVICE_RANGE];
 }
 
 /** The words that start the program which makes a folder for each volume claim. */

@@ -14,10 +14,12 @@ import (
 // snapshot is everything that the rules are made from.
 type snapshot struct {
 	// podRange holds the addresses of all pods, also of those that are not known yet.
-	podRange   string
-	pods       []*core.Pod
-	namespaces map[string]labels.Set
-	policies   []*networking.NetworkPolicy
+	podRange string
+	// serviceRange holds the addresses of services; before a packet comes to the rules it is a pod's, if the service has one.
+	serviceRange string
+	pods         []*core.Pod
+	namespaces   map[string]labels.Set
+	policies     []*networking.NetworkPolicy
 }
 
 // target is a pod that packets can go to or come from.

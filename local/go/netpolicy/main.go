@@ -32,20 +32,23 @@ const (
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "how to reach the API server")
 	podRange := flag.String("pod-range", "", "addresses of all pods, as 10.0.0.0/16")
+	serviceRange := flag.String("service-range", "", "addresses of services, as 10.1.0.0/16")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := run(ctx, *kubeconfig, *podRange); err != nil && !errors.Is(err, context.Canceled) {
+	if err := run(ctx, *kubeconfig, snapshot{podRange: *podRange, serviceRange: *serviceRange}); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "netpolicy:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kubeconfig, podRange string) error {
-	if _, ok := parseRange(podRange); !ok {
-		return fmt.Errorf("--pod-range %q is not an IPv4 range", podRange)
+func run(ctx context.Context, kubeconfig string, empty snapshot) error {
+	for _, text := range []string{empty.podRange, empty.serviceRange} {
+		if _, ok := parseRange(text); !ok {
+			return fmt.Errorf("--pod-range and --service-range: %q is not an IPv4 range", text)
+		}
 	}
-	if err := closeFirst(ctx, podRange); err != nil {
+	if err := closeFirst(ctx, empty); err != nil {
 		return err
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
@@ -57,7 +60,7 @@ func run(ctx context.Context, kubeconfig, podRange string) error {
 		return err
 	}
 	dirty := make(chan struct{}, 1)
-	read, err := follow(ctx, client, podRange, dirty)
+	read, err := follow(ctx, client, empty, dirty)
 	if err != nil {
 		return err
 	}
@@ -67,7 +70,7 @@ func run(ctx context.Context, kubeconfig, podRange string) error {
 
 // closeFirst holds all pods back until their policies are known. Rules that an earlier run has left are better than
 // that and stay.
-func closeFirst(ctx context.Context, podRange string) error {
+func closeFirst(ctx context.Context, empty snapshot) error {
 	present, err := command(ctx, "", "iptables-save", "-t", table)
 	if err != nil {
 		return err
@@ -75,15 +78,15 @@ func closeFirst(ctx context.Context, podRange string) error {
 	if hasRules(present) {
 		return nil
 	}
-	empty, err := build(snapshot{podRange: podRange})
+	r, err := build(empty)
 	if err != nil {
 		return err
 	}
-	return install(ctx, empty)
+	return install(ctx, r)
 }
 
 // follow keeps local copies, and says in dirty that they have changed. The function returned reads them.
-func follow(ctx context.Context, client kubernetes.Interface, podRange string, dirty chan<- struct{}) (func() (snapshot, error), error) {
+func follow(ctx context.Context, client kubernetes.Interface, empty snapshot, dirty chan<- struct{}) (func() (snapshot, error), error) {
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(withoutHistory))
 	pods := factory.Core().V1().Pods()
 	namespaces := factory.Core().V1().Namespaces()
@@ -111,7 +114,8 @@ func follow(ctx context.Context, client kubernetes.Interface, podRange string, d
 		}
 	}
 	return func() (snapshot, error) {
-		s := snapshot{podRange: podRange, namespaces: map[string]labels.Set{}}
+		s := empty
+		s.namespaces = map[string]labels.Set{}
 		all, err := namespaces.Lister().List(labels.Everything())
 		if err != nil {
 			return s, err

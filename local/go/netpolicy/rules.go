@@ -63,6 +63,11 @@ func build(s snapshot) (ruleset, error) {
 		}
 	}
 	r.add(forwardChain, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
+	if s.serviceRange != "" {
+		// What still goes to a service has no pod to go to: kube-proxy refuses it after us, which tells a caller more than
+		// silence.
+		r.add(forwardChain, "-d %s -j ACCEPT", s.serviceRange)
+	}
 	for _, one := range targets {
 		addPod(&r, egress, one, chains[egress][one.address], forwardChain)
 		addPod(&r, ingress, one, chains[ingress][one.address], ingressChain)
