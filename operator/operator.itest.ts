@@ -238,7 +238,6 @@ it("respects a hold until it expires", async () => {
   must(
     await cluster.client.patch(FULFILLMENT_CENTER, { name }, { metadata: { annotations: { poke: "1" } } }),
   );
-  // Ready stays True all the while, so it says nothing about when the hold is over.
   await becomes(name, "ServicesReady", "True Ready");
   expect(await replicas()).toBe(1);
 });

@@ -53,6 +53,8 @@ export function rolloutOf(
   if (workload === undefined || desired === undefined) return ABSENT;
   const wish = (object: KubeObject) => (object.spec as { replicas?: number }).replicas;
   const replicas = wish(desired) ?? wish(workload) ?? 1;
+  // Counts of pods lag behind: right after somebody scaled it down they still say that all is as desired.
+  const scaled = (wish(workload) ?? 1) !== replicas;
   const status = (workload.status ?? {}) as Counts;
   const ready = status.readyReplicas ?? 0;
   const seen = (status.observedGeneration ?? 0) >= (workload.metadata.generation ?? 0);
@@ -65,7 +67,7 @@ export function rolloutOf(
     replicas,
     ready,
     available,
-    complete: seen && current && alone && updated >= replicas && available >= replicas,
+    complete: seen && current && !scaled && alone && updated >= replicas && available >= replicas,
   };
 }
 
