@@ -59,6 +59,11 @@ export const CLUSTER_GRANTS: readonly Grant[] = [
     verbs: [...FOLLOW, "patch"],
     why: "volumes grow; they go with their namespace",
   },
+  {
+    ref: KINDS.horizontalPodAutoscaler,
+    verbs: FOLLOW,
+    why: "leaves the number of replicas to an autoscaler that targets a service",
+  },
   { ref: KINDS.pod, verbs: FOLLOW, why: "why a pod does not start, and what a Job said at its end" },
 ];
 

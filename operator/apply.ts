@@ -1,18 +1,22 @@
 import type { Applier } from "../platform/kube/applycache.ts";
 import type { KubeClient } from "../platform/kube/client.ts";
 import { isTemporary, type KubeFailure } from "../platform/kube/failures.ts";
+import { KINDS } from "../platform/kube/kinds.ts";
 import { type KubeObject, keyOf, type ResourceRef } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { FulfillmentCenterStatus } from "./api/fulfillment-center-status.ts";
 import { API_VERSION, FINALIZER, FULFILLMENT_CENTER } from "./api/names.ts";
+import { type Drift, driftOf } from "./drift.ts";
 import { identity } from "./observed.ts";
 import type { Plan } from "./plan.ts";
+import type { SecretMemory } from "./secret-memory.ts";
 import type { Stores } from "./stores.ts";
 
 export interface Writer {
   readonly client: KubeClient;
   readonly applier: Applier;
   readonly stores: Pick<Stores, "of">;
+  readonly memory: Pick<SecretMemory, "knows" | "remember">;
   readonly refOf: (object: Pick<KubeObject, "apiVersion" | "kind">) => ResourceRef;
 }
 
@@ -27,6 +31,18 @@ export interface WriteFailure {
 /** Made with create when absent: a copy that is not up to date must never overwrite a password or take over a namespace. */
 const CREATED = new Set(["Namespace", "Secret"]);
 
+export interface Applied {
+  readonly failures: readonly WriteFailure[];
+  /** What somebody had changed and is as it should be again. */
+  readonly drifts: readonly Drift[];
+}
+
+/** What one write came to. */
+interface Put {
+  readonly failure?: KubeFailure;
+  readonly drift?: Drift | undefined;
+}
+
 /**
  * Writes what a plan wants, in its order. Stops at a failure that passes by itself, because later objects build on
  * earlier ones; goes on after one that does not, so that one refused object does not keep back the rest.
@@ -36,57 +52,63 @@ export async function applyPlan(
   owner: string,
   plan: Pick<Plan, "objects" | "prune">,
   signal: AbortSignal,
-): Promise<WriteFailure[]> {
+): Promise<Applied> {
   const failures: WriteFailure[] = [];
-  const steps: [KubeObject, () => Promise<KubeFailure | undefined>][] = [
-    ...plan.objects.map(
-      (object) =>
-        [object, () => put(writer, owner, object, signal)] as [
-          KubeObject,
-          () => Promise<KubeFailure | undefined>,
-        ],
-    ),
-    ...plan.prune.map(
-      (object) =>
-        [object, () => remove(writer, owner, object, signal)] as [
-          KubeObject,
-          () => Promise<KubeFailure | undefined>,
-        ],
-    ),
+  const drifts: Drift[] = [];
+  const steps = [
+    ...plan.objects.map((object) => ({ object, write: () => put(writer, owner, object, signal) })),
+    ...plan.prune.map((object) => ({ object, write: () => remove(writer, owner, object, signal) })),
   ];
-  for (const [object, write] of steps) {
-    const failure = await write();
+  for (const { object, write } of steps) {
+    const { failure, drift } = await write();
+    if (drift !== undefined) drifts.push(drift);
     if (failure === undefined) continue;
     const temporary = isPassing(failure);
     failures.push({ object: identity(object), failure, temporary });
     if (temporary || object.kind === "Namespace") break;
   }
-  return failures;
+  return { failures, drifts };
 }
 
-async function put(
-  writer: Writer,
-  owner: string,
-  object: KubeObject,
-  signal: AbortSignal,
-): Promise<KubeFailure | undefined> {
+async function put(writer: Writer, owner: string, object: KubeObject, signal: AbortSignal): Promise<Put> {
   const ref = writer.refOf(object);
   const absent = writer.stores.of(ref)?.get(keyOf(object)) === undefined;
-  const result =
-    absent && CREATED.has(object.kind)
-      ? await writer.applier.create(object, { owner, signal })
-      : await writer.applier.apply(object, { owner, signal, onlyIfUnchanged: object.kind === "Secret" });
-  return result.ok ? undefined : result;
+  if (absent && CREATED.has(object.kind)) return create(writer, owner, object, signal);
+  const onlyIfUnchanged = object.kind === "Secret";
+  const result = await writer.applier.apply(object, { owner, signal, onlyIfUnchanged });
+  if (!result.ok) return { failure: result };
+  remember(writer, owner, object);
+  const { value } = result;
+  return value.kind === "applied" && value.changed && value.repeated ? { drift: driftOf(object, value) } : {};
 }
 
-async function remove(
-  writer: Writer,
-  owner: string,
-  object: KubeObject,
-  signal: AbortSignal,
-): Promise<KubeFailure | undefined> {
+async function create(writer: Writer, owner: string, object: KubeObject, signal: AbortSignal): Promise<Put> {
+  const ref = writer.refOf(object);
+  const known = object.kind === "Secret" && writer.memory.knows(owner, object);
+  const result = await writer.applier.create(object, { owner, signal });
+  if (result.ok) {
+    remember(writer, owner, object);
+    return known ? { drift: { object, what: "deleted", fields: [] } } : {};
+  }
+  if (result.code !== "alreadyExists" || !known) return { failure: result };
+  // It is there and is not seen: somebody took the label off that it is followed by. Nothing but labels is written,
+  // because what it holds may be newer than what is known here.
+  const { labels } = object.metadata;
+  const marked = await writer.client.patch(ref, object.metadata, { metadata: { labels } }, { signal });
+  return marked.ok
+    ? { failure: result, drift: { object, what: "changed", fields: ["metadata.labels"] } }
+    : { failure: marked };
+}
+
+function remember(writer: Writer, owner: string, object: KubeObject): void {
+  if (object.kind !== "Secret") return;
+  const namespace = writer.stores.of(KINDS.namespace)?.get(object.metadata.namespace ?? "");
+  writer.memory.remember(namespace?.metadata.uid, owner, object);
+}
+
+async function remove(writer: Writer, owner: string, object: KubeObject, signal: AbortSignal): Promise<Put> {
   const result = await writer.applier.remove(object, { owner, signal, propagation: "Background" });
-  return result.ok ? undefined : result;
+  return result.ok ? {} : { failure: result };
 }
 
 function isPassing(failure: KubeFailure): boolean {

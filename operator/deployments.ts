@@ -6,6 +6,7 @@ import { hashOf } from "./build/hash.ts";
 import type { EnvVar } from "./build/pod.ts";
 import { credentialsChecksum } from "./build/secrets.ts";
 import { buildSliceDeployments } from "./build/slices.ts";
+import { leaveReplicas } from "./handover.ts";
 import { find, identity, type Observed } from "./observed.ts";
 import { planRollout, type RolloutPlan } from "./rollout.ts";
 import { rolloutOf } from "./workloads.ts";
@@ -31,7 +32,7 @@ export function rolloutFor(
   );
   const input = {
     wanted: parts.deployments,
-    earlier: serving && same && before !== undefined ? deploymentsOf(before, parts.base) : [],
+    earlier: serving && same && before !== undefined ? deploymentsOf(before, parts.base, observed) : [],
     provisioned,
     serving,
     blockedBy: rolloutOf(cache).complete ? undefined : "the cell is Degraded: its cache is not ready",
@@ -48,8 +49,14 @@ function isOfOlderEpoch(live: KubeObject, cell: Cell): boolean {
 }
 
 /** Every Deployment of the cell, each with the hash of what is wanted of it. */
-export function deploymentsOf(cell: Cell, base: readonly KubeObject[]): KubeObject[] {
-  return buildSliceDeployments(cell, credentialsChecksum(cell, base)).map(withRevision);
+export function deploymentsOf(
+  cell: Cell,
+  base: readonly KubeObject[],
+  observed: Pick<Observed, "objects" | "autoscalers">,
+): KubeObject[] {
+  return buildSliceDeployments(cell, credentialsChecksum(cell, base)).map((deployment) =>
+    withRevision(leaveReplicas(deployment, observed)),
+  );
 }
 
 /** Marks a workload with the hash of what is wanted of it, as far as that can change. */

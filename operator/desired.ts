@@ -186,7 +186,7 @@ function partsOf(cell: Cell, epochs: Epochs, observed: Observed, random: () => s
     base,
     provisionJob: buildProvisionJob(cell),
     fenceJobs: fencedEpoch === undefined ? [] : [buildFenceJob(cell, fencedEpoch)],
-    deployments: deploymentsOf(cell, base),
+    deployments: deploymentsOf(cell, base, observed),
     isolationJob: buildIsolationJob(cell, observed.neighbours),
   };
 }

@@ -9,6 +9,7 @@ import type { Draining, DrainWatch } from "./draining.ts";
 import { neighboursOf } from "./neighbours.ts";
 import { find, type Observed, secretData } from "./observed.ts";
 import { credentialsOf } from "./rotation.ts";
+import type { SecretMemory } from "./secret-memory.ts";
 import type { Stores } from "./stores.ts";
 
 /** How to learn what a draining cell still has to do. */
@@ -24,21 +25,25 @@ export async function observe(
   fc: FulfillmentCenter,
   gatewayKeys: readonly Record<string, unknown>[],
   draining?: Drains,
+  memory?: Pick<SecretMemory, "restored">,
 ): Promise<Observed> {
   const { name } = fc.metadata;
   const namespace = cellNamespace(name);
   const inside = (object: { metadata: { namespace?: string } }) => object.metadata.namespace === namespace;
-  const objects = stores.owned.flatMap((store) => stores.ofCenter(store, name)).filter(inside);
+  const found = stores.owned.flatMap((store) => stores.ofCenter(store, name)).filter(inside);
+  const own = stores.namespaces.get(namespace);
+  const objects = memory?.restored(own?.metadata.uid, name, found) ?? found;
   const { trust } = secretData(objects);
   const { generation } = credentialsOf(fc, { objects }, false);
   const keyOf = (number: number) => keyFromSecret(trust?.[cellKeyFile(number)]);
   const key = keyOf(generation);
   const drain = draining === undefined ? undefined : drainOf(draining, fc, objects, key);
   return {
-    namespace: stores.namespaces.get(namespace),
+    namespace: own,
     objects,
     pods: stores.ofCenter(stores.pods, name).filter(inside),
     claims: stores.ofCenter(stores.claims, name).filter(inside),
+    autoscalers: stores.ofCenter(stores.autoscalers, name).filter(inside),
     table: stores.tables.get(fc.spec.region),
     cellKey: key ?? (await freshKey()),
     nextCellKey: keyOf(generation + 1) ?? (await freshKey()),

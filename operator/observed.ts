@@ -12,6 +12,8 @@ export interface Observed {
   readonly objects: readonly KubeObject[];
   readonly pods: readonly KubeObject[];
   readonly claims: readonly KubeObject[];
+  /** Autoscalers in the cell's namespace, whoever made them. */
+  readonly autoscalers: readonly KubeObject[];
   /** The table of the center's region. */
   readonly table: RoutingTable | undefined;
   /** The cell's key: from its Secret, else made a moment ago and not written yet. */

@@ -11,8 +11,10 @@ import { ANNOTATIONS, FULFILLMENT_CENTER, MANAGER, ROUTING_TABLE } from "./api/n
 import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
 import { createDrainWatch } from "./draining.ts";
+import { claimed } from "./drift.ts";
 import { createReconcile } from "./reconcile.ts";
 import { createRoutingReconcile } from "./routing-controller.ts";
+import { createSecretMemory, type SecretMemory } from "./secret-memory.ts";
 import { createStores, type Stores } from "./stores.ts";
 import { wakeOnChange } from "./wake.ts";
 
@@ -60,7 +62,8 @@ export function createOperator(options: OperatorOptions): Operator {
     ...options.lease,
   });
   const stores = createStores({ client, log, metrics });
-  const writer = createWriter(options, client.guardedBy(lease), stores);
+  const memory = createSecretMemory();
+  const writer = createWriter(options, client.guardedBy(lease), stores, memory);
   const events = createEventRecorder({
     client: writer.client,
     controller: LEASE_NAME,
@@ -73,7 +76,7 @@ export function createOperator(options: OperatorOptions): Operator {
   };
   const centers: Controller = createController({
     name: "fulfillmentcenter",
-    reconcile: createReconcile({ settings, stores, writer, events, drains, log, nowMs }),
+    reconcile: createReconcile({ settings, stores, writer, events, drains, log, metrics, memory, nowMs }),
     log,
     metrics,
     workers: settings.workers,
@@ -105,7 +108,12 @@ function wake(controller: Controller, key: string, delayMs = 0, priority: Priori
   else controller.queue.addAfter(key, delayMs);
 }
 
-function createWriter(options: OperatorOptions, guarded: KubeClient, stores: Stores): Writer {
+function createWriter(
+  options: OperatorOptions,
+  guarded: KubeClient,
+  stores: Stores,
+  memory: SecretMemory,
+): Writer {
   const client = options.wrapClient?.(guarded) ?? guarded;
   const refOf = createKindTable([FULFILLMENT_CENTER, ROUTING_TABLE]);
   const applier = createApplier({
@@ -115,8 +123,9 @@ function createWriter(options: OperatorOptions, guarded: KubeClient, stores: Sto
     metrics: options.metrics,
     hashAnnotation: ANNOTATIONS.applied,
     manager: MANAGER,
+    claim: claimed,
   });
-  return { client, applier, stores, refOf };
+  return { client, applier, stores, refOf, memory };
 }
 
 interface Parts {

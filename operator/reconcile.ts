@@ -2,15 +2,18 @@ import { randomBytes } from "node:crypto";
 import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
 import type { EventRecorder } from "../platform/kube/events.ts";
 import type { KubeFailure } from "../platform/kube/failures.ts";
-import type { KubeLog } from "../platform/kube/ports.ts";
+import { isDeleting } from "../platform/kube/objects.ts";
+import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import { applyPlan, applyStatus, type Writer, writeFinalizer } from "./apply.ts";
 import { desired } from "./desired.ts";
+import { driftNotice } from "./drift.ts";
 import { gatewayPublicKeys } from "./keys.ts";
 import { noticesBetween } from "./notices.ts";
 import { type Drains, observe } from "./observe.ts";
 import type { Notice, Plan } from "./plan.ts";
+import type { SecretMemory } from "./secret-memory.ts";
 import { withWriteFailures } from "./status-failures.ts";
 import type { Stores } from "./stores.ts";
 
@@ -21,6 +24,8 @@ export interface ReconcileDeps {
   readonly events: EventRecorder;
   readonly drains: Drains;
   readonly log: KubeLog;
+  readonly metrics: KubeMetrics;
+  readonly memory: SecretMemory;
   readonly nowMs: () => number;
 }
 
@@ -34,7 +39,13 @@ const MAX_TOLD = 4096;
 
 /** One pass over one center: observe, decide, apply, report. */
 export function createReconcile(deps: ReconcileDeps) {
-  const { settings, stores, writer, log } = deps;
+  const { settings, stores, writer, log, memory } = deps;
+  const corrections = deps.metrics.counter(
+    "cell_drift_corrections_total",
+    "Changes inside cells that somebody made by hand and the operator took back, by kind of object.",
+    ["kind"],
+  );
+  let corrected = 0;
   const tell = createTeller(deps.events);
 
   return async (name: string, context: ReconcileContext): Promise<ReconcileResult> => {
@@ -43,15 +54,24 @@ export function createReconcile(deps: ReconcileDeps) {
     const fc = stores.centers.get(name);
     if (fc === undefined) {
       writer.applier.forget(name);
+      memory.forget(name);
       return {};
     }
+    // While nothing is acted on, a person may set what is to be taken for right.
+    if (fc.spec.paused || isDeleting(fc)) memory.forget(name);
     // Made by the controller of routing tables, which this center has woken too; its Secret wakes the center.
     const keys = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
     if (keys === undefined) return { requeueAfterMs: KEY_WAIT_MS };
-    const observed = await observe(stores, fc, keys, deps.drains);
+    const observed = await observe(stores, fc, keys, deps.drains, memory);
     const plan = desired(fc, observed, settings, deps.nowMs(), () => randomBytes(32).toString("hex"));
 
-    const failures = await applyPlan(writer, name, plan, signal);
+    const { failures, drifts } = await applyPlan(writer, name, plan, signal);
+    for (const drift of drifts) {
+      corrections.inc({ kind: drift.object.kind });
+      const notice = driftNotice(drift, ++corrected);
+      log.info({ center: name, by: drift.by, correction: notice.note }, "drift was corrected");
+      tell(fc, notice);
+    }
     const status = withWriteFailures(fc, plan.status, failures, deps.nowMs());
     for (const { object, failure } of failures)
       log.warn({ center: name, object, code: failure.code, error: failure.message }, "a write was refused");

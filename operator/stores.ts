@@ -5,8 +5,9 @@ import { type KubeObject, type ResourceRef, resourceName, stripHistory } from ".
 import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
 import type { Store } from "../platform/kube/store.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
-import { FULFILLMENT_CENTER, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
+import { centerOfNamespace, FULFILLMENT_CENTER, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
+import { keepOthers } from "./drift.ts";
 import { tellingStatus } from "./stuck.ts";
 
 /** Kinds inside a cell that are ours and followed by label; apart from pods and claims they may be pruned. */
@@ -33,6 +34,7 @@ export interface Stores {
   readonly namespaces: Store<KubeObject>;
   readonly pods: Store<KubeObject>;
   readonly claims: Store<KubeObject>;
+  readonly autoscalers: Store<KubeObject>;
   readonly secrets: Store<KubeObject>;
   readonly services: Store<KubeObject>;
   /** Stores of CELL_KINDS. */
@@ -73,13 +75,13 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
     stores.set(resourceName(ref), store as unknown as Store<KubeObject>);
     return store;
   };
-  const byCenter: [string, (object: KubeObject) => string[]] = [
-    BY_CENTER,
-    ({ metadata }) =>
-      metadata.labels?.[LABELS.center] === undefined ? [] : [metadata.labels[LABELS.center]!],
-  ];
+  const byCenter: [string, (object: KubeObject) => string[]] = [BY_CENTER, centersOf];
   const ours = (ref: ResourceRef) =>
-    follow<KubeObject>(ref, { labelSelector: `${LABELS.managedBy}=${MANAGER}`, index: byCenter });
+    follow<KubeObject>(ref, {
+      labelSelector: `${LABELS.managedBy}=${MANAGER}`,
+      index: byCenter,
+      transform: keepOthers,
+    });
 
   const centers = follow<FulfillmentCenter>(FULFILLMENT_CENTER, {
     index: [BY_REGION, ({ spec }) => [spec.region]],
@@ -93,6 +95,11 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
     transform: statusOnly,
   });
   const claims = ours(KINDS.persistentVolumeClaim);
+  // By whomever: only those in namespaces of cells are found through the index.
+  const autoscalers = follow<KubeObject>(KINDS.horizontalPodAutoscaler, {
+    index: byCenter,
+    transform: targetOnly,
+  });
   const owned = CELL_KINDS.map(ours);
   const of = (ref: ResourceRef) => stores.get(resourceName(ref));
   return {
@@ -101,6 +108,7 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
     namespaces,
     pods,
     claims,
+    autoscalers,
     owned,
     secrets: of(KINDS.secret)!,
     services: of(KINDS.service)!,
@@ -112,6 +120,21 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
 }
 
 /** Of a namespace only its name, marks and what keeps it from being gone are read. */
+/** Centers that an object may belong to: its label can be changed by hand, its namespace cannot. */
+export function centersOf({ metadata }: KubeObject): string[] {
+  const label = metadata.labels?.[LABELS.center];
+  const place = centerOfNamespace(metadata.namespace ?? "");
+  return [...new Set([label, place].filter((one) => one !== undefined))];
+}
+
+/** Of an autoscaler only what it scales is read. */
+function targetOnly(object: KubeObject): KubeObject {
+  const { apiVersion, kind, metadata, spec } = stripHistory(object);
+  const { scaleTargetRef } = (spec ?? {}) as { scaleTargetRef?: unknown };
+  return { apiVersion, kind, metadata, spec: { scaleTargetRef } };
+}
+
+/** Of a namespace only its name, marks and state are read. */
 function nameAndMarks(object: KubeObject): KubeObject {
   const { apiVersion, kind, metadata } = stripHistory(object);
   const status = tellingStatus(object);

@@ -3,7 +3,7 @@ import type { Priority } from "../platform/kube/ready.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace, LABELS } from "./api/names.ts";
 import { isNeighbour, probersOf } from "./neighbours.ts";
-import type { Stores } from "./stores.ts";
+import { centersOf, type Stores } from "./stores.ts";
 
 export interface Wakers {
   center(name: string, delayMs: number, priority?: Priority): void;
@@ -40,13 +40,14 @@ export function wakeOnChange(stores: Stores, wakers: Wakers): void {
     if (center !== undefined) wakers.center(center, 0, initial ? "low" : "normal");
   });
   const inCell = ({ object, initial }: { object: KubeObject; initial?: true }) => {
-    const center = object.metadata.labels?.[LABELS.center];
-    if (center === undefined) return;
-    // The first list of each kind brings every cell; the cells themselves are in it.
-    if (initial) wakers.center(center, 0, "low");
-    else wakers.center(center, BURST_MS);
+    for (const center of centersOf(object)) {
+      // The first list of each kind brings every cell; the cells themselves are in it.
+      if (initial) wakers.center(center, 0, "low");
+      else wakers.center(center, BURST_MS);
+    }
   };
-  for (const store of [...stores.owned, stores.pods, stores.claims]) store.onChange(inCell);
+  for (const store of [...stores.owned, stores.pods, stores.claims, stores.autoscalers])
+    store.onChange(inCell);
   for (const store of [stores.services, stores.secrets])
     store.onChange(({ object }) => wakeRegions(stores, wakers, object));
 }

@@ -63,6 +63,11 @@ export const ANNOTATIONS = {
 /** The one finalizer, on the FulfillmentCenter only. */
 export const FINALIZER = `${GROUP}/cell`;
 
+/** The center whose cell has a namespace of this name; undefined for other namespaces. */
+export function centerOfNamespace(namespace: string): string | undefined {
+  return namespace.startsWith("cell-") ? namespace.slice("cell-".length) : undefined;
+}
+
 /** Namespace of a center's cell. */
 export function cellNamespace(center: string): string {
   return `cell-${center}`;

@@ -30,6 +30,7 @@ export interface World {
   claims: KubeObject[];
   drain: Draining | undefined;
   neighbours: Neighbour[];
+  autoscalers: KubeObject[];
   observed(): Observed;
   plan(settings?: OperatorSettings): Plan;
   /** One pass: decides and takes everything over. */
@@ -59,11 +60,13 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
     claims: [],
     drain: undefined,
     neighbours: [],
+    autoscalers: [],
     observed: () => ({
       namespace: world.namespace,
       objects: [...world.objects.values()],
       pods: world.pods,
       claims: world.claims,
+      autoscalers: world.autoscalers,
       table: world.table,
       cellKey: CELL_KEY,
       nextCellKey: NEXT_CELL_KEY,

@@ -1,15 +1,27 @@
 import { createHash } from "node:crypto";
 import type { KubeClient } from "./client.ts";
+import { differences } from "./differences.ts";
 import type { KubeResult } from "./failures.ts";
 import { compareVersions, type KubeObject, keyOf, type ResourceRef, resourceName } from "./objects.ts";
-import { handOver } from "./ownership.ts";
+import { additionsOf, type Claim, ownersOf, takenOver } from "./owners.ts";
+import { handedOver, handOver } from "./ownership.ts";
 import { type KubeMetrics, type KubeTime, systemTime } from "./ports.ts";
 import type { Store } from "./store.ts";
 
 /** What an apply did: `unchanged` sent nothing; `applied` sent it, and `changed` says whether the object moved. */
 export type ApplyOutcome =
   | { readonly kind: "unchanged"; readonly object: KubeObject }
-  | { readonly kind: "applied"; readonly changed: boolean; readonly object: KubeObject };
+  | {
+      readonly kind: "applied";
+      readonly changed: boolean;
+      readonly object: KubeObject;
+      /** The same wish had been written before: what this write corrected is another's doing. */
+      readonly repeated: boolean;
+      /** The copy before, when there was one. */
+      readonly before: KubeObject | undefined;
+      /** It was not there and was made. */
+      readonly made: boolean;
+    };
 
 /**
  * Server-side apply that sends nothing when nothing would change, and remembers what was written until the
@@ -66,6 +78,8 @@ export interface ApplierOptions {
    * something else.
    */
   readonly manager?: string;
+  /** Fields that others may not add; `manager` takes them away from them. */
+  readonly claim?: Claim;
   readonly maxEntries?: number;
   readonly maxLagMs?: number;
   readonly time?: KubeTime;
@@ -100,6 +114,7 @@ export function createApplier(options: ApplierOptions): Applier {
     storeOf,
     hashAnnotation,
     manager,
+    claim,
     maxEntries = 200_000,
     maxLagMs = 5_000,
     time = systemTime,
@@ -166,7 +181,8 @@ export function createApplier(options: ApplierOptions): Applier {
     // Another writer moved the object, or this process is new: the fields themselves say whether that concerns us.
     if (hashAnnotation !== undefined && live.metadata.annotations?.[hashAnnotation] !== hash)
       return undefined;
-    if (!covers(live, object)) return undefined;
+    if (differences(live, object, 1).length > 0) return undefined;
+    if (claim !== undefined && additionsOf(live, claim).length > 0) return undefined;
     remember(key, hash, live.metadata.resourceVersion);
     return live;
   }
@@ -195,6 +211,29 @@ export function createApplier(options: ApplierOptions): Applier {
     return hashAnnotation === undefined || before?.metadata.annotations?.[hashAnnotation] !== hash;
   }
 
+  function wasWished(before: KubeObject | undefined, hash: string, entry: Entry | undefined): boolean {
+    if (entry !== undefined) return entry.hash === hash;
+    return hashAnnotation !== undefined && before?.metadata.annotations?.[hashAnnotation] === hash;
+  }
+
+  /** Makes ours what others added against the claim: the apply that follows drops it. */
+  async function takeOver(
+    ref: ResourceRef,
+    live: KubeObject | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<KubeResult<unknown>> {
+    if (manager === undefined || claim === undefined || additionsOf(live, claim).length === 0 || !live)
+      return { ok: true, value: undefined };
+    const call = signal === undefined ? {} : { signal };
+    // A patch that changes nothing answers the whole object; a local copy lacks most of its history.
+    const whole = await client.patch(ref, live.metadata, {}, call);
+    if (!whole.ok) return whole;
+    const { resourceVersion } = whole.value.metadata;
+    const held = ownersOf(whole.value);
+    const managedFields = takenOver(whole.value, handedOver(held, manager) ?? held, manager, claim);
+    return client.patch(ref, live.metadata, { metadata: { resourceVersion, managedFields } }, call);
+  }
+
   return {
     create: (object, options) => createMarked(refOf(object), object, options),
     async apply(object, { owner, signal, force = true, onlyIfUnchanged = false }) {
@@ -208,12 +247,18 @@ export function createApplier(options: ApplierOptions): Applier {
       }
       const store = storeOf(ref);
       const before = store?.get(keyOf(object));
+      const repeated = wasWished(before, hash, entries.get(key));
       if (manager !== undefined && store?.hasSynced() === true && before === undefined) {
         const made = await createMarked(ref, object, signal ? { owner, signal } : { owner });
-        if (made.ok) return { ok: true, value: { kind: "applied", changed: true, object: made.value } };
+        if (made.ok) {
+          const value = { changed: true, object: made.value, repeated, before, made: true };
+          return { ok: true, value: { kind: "applied", ...value } };
+        }
         if (made.code !== "alreadyExists") return made;
       }
       let seen = before?.metadata.resourceVersion;
+      const taken = await takeOver(ref, before, signal);
+      if (!taken.ok) return taken;
       if (manager !== undefined && mustHandOver(before, hash, key)) {
         const handed = await handOver(client, ref, object, { manager, signal });
         if (!handed.ok) return handed;
@@ -229,7 +274,8 @@ export function createApplier(options: ApplierOptions): Applier {
       note(owner, ref, result.value, version);
       const changed = version !== before?.metadata.resourceVersion;
       applies.inc({ resource: resourceName(ref), outcome: changed ? "changed" : "same" });
-      return { ok: true, value: { kind: "applied", changed, object: result.value } };
+      const made = before === undefined && store === undefined;
+      return { ok: true, value: { kind: "applied", changed, object: result.value, repeated, before, made } };
     },
     async applyStatus(object, { owner, signal }) {
       const ref = refOf(object);
@@ -246,7 +292,8 @@ export function createApplier(options: ApplierOptions): Applier {
       remember(key, hash, result.value.metadata.resourceVersion);
       note(owner, ref, result.value, result.value.metadata.resourceVersion);
       applies.inc({ resource: `${resourceName(ref)}/status`, outcome: "changed" });
-      return { ok: true, value: { kind: "applied", changed: true, object: result.value } };
+      const value = { changed: true, object: result.value, repeated: false, before: live, made: false };
+      return { ok: true, value: { kind: "applied", ...value } };
     },
     async remove(object, { owner, signal, propagation }) {
       const ref = refOf(object);
@@ -283,25 +330,6 @@ function isShown(write: Written, store: Store<KubeObject> | undefined): boolean 
   if (write.version === undefined) return live.metadata.deletionTimestamp !== undefined;
   // A version that is no number cannot be compared: better a pass too many than one that never comes.
   return (compareVersions(live.metadata.resourceVersion, write.version) ?? 0) >= 0;
-}
-
-/** Whether every field of `desired` is in `live` with the same value. Lists must be as long; what the server defaulted beside is its own. */
-function covers(live: unknown, desired: unknown): boolean {
-  if (desired === undefined) return true;
-  if (Array.isArray(desired))
-    return (
-      Array.isArray(live) &&
-      live.length === desired.length &&
-      desired.every((item, index) => covers(live[index], item))
-    );
-  if (typeof desired === "object" && desired !== null) {
-    if (typeof live !== "object" || live === null)
-      return Object.keys(desired).length === 0 && live === undefined;
-    return Object.entries(desired).every(([name, value]) =>
-      covers((live as Record<string, unknown>)[name], value),
-    );
-  }
-  return live === desired;
 }
 
 function atVersion(object: KubeObject, resourceVersion: string): KubeObject {

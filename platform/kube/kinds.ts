@@ -33,6 +33,7 @@ export const KINDS = {
   replicaSet: kind("apps/v1", "replicasets", "ReplicaSet"),
   job: kind("batch/v1", "jobs", "Job"),
   networkPolicy: kind("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy"),
+  horizontalPodAutoscaler: kind("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
   podDisruptionBudget: kind("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
   role: kind("rbac.authorization.k8s.io/v1", "roles", "Role"),
   roleBinding: kind("rbac.authorization.k8s.io/v1", "rolebindings", "RoleBinding"),

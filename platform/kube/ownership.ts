@@ -1,18 +1,7 @@
 import type { KubeClient } from "./client.ts";
 import type { KubeResult } from "./failures.ts";
 import type { KubeObject, ResourceRef } from "./objects.ts";
-
-/** Set of fields as the API writes it (FieldsV1): each step is a field, an element of a list, or itself. */
-interface FieldSet {
-  readonly [step: string]: FieldSet;
-}
-
-interface ManagedFields {
-  readonly manager?: string;
-  readonly operation?: string;
-  readonly subresource?: string;
-  readonly fieldsV1?: FieldSet;
-}
+import { type FieldSet, type Owner, union } from "./owners.ts";
 
 /**
  * Gives the fields that `manager` wrote by create or update to its applies. Without it a field that a later apply no longer
@@ -39,18 +28,12 @@ export async function handOver(
 }
 
 /** The list with the manager's entries as one Apply entry; undefined when nothing has to be handed over. */
-export function handedOver(list: readonly unknown[], manager: string): ManagedFields[] | undefined {
-  const entries = list as readonly ManagedFields[];
-  const isOurs = (entry: ManagedFields) => entry.manager === manager && (entry.subresource ?? "") === "";
+export function handedOver(list: readonly unknown[], manager: string): Owner[] | undefined {
+  const entries = list as readonly Owner[];
+  const isOurs = (entry: Owner) => entry.manager === manager && (entry.subresource ?? "") === "";
   const ours = entries.filter(isOurs);
   if (ours.every(({ operation }) => operation === "Apply")) return undefined;
   const applied = ours.find(({ operation }) => operation === "Apply") ?? ours[0];
   const fieldsV1 = ours.reduce<FieldSet>((all, { fieldsV1: set = {} }) => union(all, set), {});
   return [...entries.filter((entry) => !isOurs(entry)), { ...applied, operation: "Apply", fieldsV1 }];
-}
-
-function union(a: FieldSet, b: FieldSet): FieldSet {
-  const result: Record<string, FieldSet> = { ...a };
-  for (const [step, set] of Object.entries(b)) result[step] = union(result[step] ?? {}, set);
-  return result;
 }
