@@ -15,7 +15,7 @@ import { createMetrics } from "../platform/metrics.ts";
 import { MigrationError } from "../platform/migrate.ts";
 import { prepareShard, type ShardOptions } from "../platform/provision.ts";
 import { SLICE_NAMES } from "../platform/slices.ts";
-import { createSql, parseDatabaseUrl, type Sql, type SqlOptions } from "../platform/sql.ts";
+import { createSql, isDatabaseAway, parseDatabaseUrl, type Sql, type SqlOptions } from "../platform/sql.ts";
 import { TLS_MODES, tlsModeOfUrl } from "../platform/sqltls.ts";
 import { changeAdminPassword } from "./rotation.ts";
 
@@ -149,7 +149,13 @@ export async function provisionShard(
   try {
     return await withServer(env, log, work);
   } catch (error) {
-    return refused("MigrationFailed", error instanceof MigrationError ? error.message : errorText(error));
+    const cause = error instanceof MigrationError ? error.cause : error;
+    const message = error instanceof MigrationError ? error.message : errorText(error);
+    // A database that went away meanwhile comes back; only what the migration itself says waits for a person.
+    return refused(
+      cause !== undefined && isDatabaseAway(cause) ? "DatabaseUnreachable" : "MigrationFailed",
+      message,
+    );
   }
 }
 
