@@ -44,7 +44,7 @@ export interface RunningSlice {
   readonly port: number;
   readonly context: SliceContext;
   readonly subscriptions: readonly Subscription[];
-  /** Not ready from now on; requests are still answered. */
+  /** Not ready from now on; requests are still answered, each the last of its connection. */
   stopping(): void;
   stop(): Promise<void>;
 }
@@ -114,7 +114,10 @@ export async function startSlice(
     port: server.port,
     context,
     subscriptions: built.subscriptions,
-    stopping: () => health.stopping(),
+    stopping() {
+      health.stopping();
+      server.farewell();
+    },
     stop: () => stopSlice(built, server, context, [stopConsumer, stopRelay]),
   };
 }

@@ -16,9 +16,10 @@ import { CONSUMERS, parseRoles, SLICES } from "./roles.ts";
 const USAGE =
   "usage: node cell/main.ts <slice>[,<slice>…] | provision [--remove] | fence --epoch N | retire | replay <slice> | probe-isolation <kind>:<host>:<port>…";
 const REPLAY_TIMEOUT_MS = 300_000;
-const STOP_GRACE_MS = 15_000;
-/** Between "not ready" and closing the door: load balancers need a moment to look elsewhere. */
-const DRAIN_MS = Number(process.env.DRAIN_MS ?? 1_500);
+/** Less than what the pod is given. */
+const STOP_GRACE_MS = 18_000;
+/** Between "not ready" and closing the door: every node has to hear of it and send new connections elsewhere. */
+const DRAIN_MS = Number(process.env.DRAIN_MS ?? 4_000);
 
 async function serve(roles: string): Promise<void> {
   const names = parseRoles(roles);

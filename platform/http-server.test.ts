@@ -333,3 +333,14 @@ test("closing lets what is under way end, and takes nothing new", async () => {
   await answer.arrayBuffer();
   await closing;
 });
+
+test("a farewell ends each connection with its next answer, and new ones are still taken", async () => {
+  const own = await startTestServer(routes);
+  own.server.farewell();
+  for (const attempt of ["first", "second"]) {
+    const answer = await fetch(`${own.url}/readyz`);
+    expect([attempt, answer.status, answer.headers.get("connection")]).toEqual([attempt, 200, "close"]);
+    await answer.arrayBuffer();
+  }
+  await own.server.close();
+});

@@ -18,6 +18,11 @@ export interface HttpOptions extends AnswerOptions {
 
 export interface HttpServer {
   readonly port: number;
+  /**
+   * From now on every answer tells its client to send nothing more on the same connection; new ones are still taken. Said
+   * a while before the close, it leaves no connection on which a request could cross with the end.
+   */
+  farewell(): void;
   /** Takes no new connections, lets what is under way end, and closes. */
   close(): Promise<void>;
 }
@@ -49,6 +54,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const address = server.address();
   return {
     port: typeof address === "object" && address ? address.port : options.port,
+    farewell,
     close() {
       farewell();
       return closeServer(server);

@@ -3,7 +3,7 @@ import { type Cell, ownerLabels } from "./cell.ts";
 
 /** User and group of every container; the images know it. */
 const USER_ID = 10_001;
-/** Longer than the slices' own 15 s for draining. */
+/** Longer than the slices' own 18 s for draining. */
 export const GRACE_SECONDS = 20;
 
 export interface EnvVar {
