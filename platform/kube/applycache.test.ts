@@ -188,6 +188,15 @@ describe("an owner", () => {
     expect(store.get(KEY)).toBeDefined();
     expect(applier.caughtUp("cell")).toBe(true);
   });
+  it("need not wait for an object that somebody deleted right after the write", async () => {
+    await apply({ size: 1 });
+    show();
+    await apply({ size: 2 });
+    await client.remove(WIDGET, { name: "a", namespace: "shop" });
+    show();
+    expect(store.get(KEY)).toBeUndefined();
+    expect(applier.caughtUp("cell")).toBe(true);
+  });
   it("is let go after five seconds: better a pass too many than none", async () => {
     await apply({ size: 1 });
     await time.advance(4_999);

@@ -325,7 +325,11 @@ export function createApplier(options: ApplierOptions): Applier {
 
 function isShown(write: Written, store: Store<KubeObject> | undefined): boolean {
   const live = store?.get(write.key);
-  if (live === undefined) return write.version === undefined;
+  // Gone although the store has come past the write: somebody deleted it right after, and that is the present.
+  if (live === undefined)
+    return (
+      write.version === undefined || (compareVersions(store?.resourceVersion(), write.version) ?? -1) >= 0
+    );
   if (write.uid !== undefined && live.metadata.uid !== write.uid) return true;
   if (write.version === undefined) return live.metadata.deletionTimestamp !== undefined;
   // A version that is no number cannot be compared: better a pass too many than one that never comes.
