@@ -7,7 +7,7 @@ import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { FulfillmentCenterStatus } from "./api/fulfillment-center-status.ts";
 import { API_VERSION, FINALIZER, FULFILLMENT_CENTER } from "./api/names.ts";
 import { type Drift, driftOf } from "./drift.ts";
-import { identity } from "./observed.ts";
+import { identity, type Observed } from "./observed.ts";
 import type { Plan } from "./plan.ts";
 import type { SecretMemory } from "./secret-memory.ts";
 import type { Stores } from "./stores.ts";
@@ -28,7 +28,10 @@ export interface WriteFailure {
   readonly temporary: boolean;
 }
 
-/** Made with create when absent: a copy that is not up to date must never overwrite a password or take over a namespace. */
+/**
+ * Made with create when the pass saw none: it drew a password for it, which must never replace one that is there. What
+ * counts is what the pass saw when it began, not what the copy shows by now.
+ */
 const CREATED = new Set(["Namespace", "Secret"]);
 
 export interface Applied {
@@ -51,12 +54,16 @@ export async function applyPlan(
   writer: Writer,
   owner: string,
   plan: Pick<Plan, "objects" | "prune">,
+  observed: Pick<Observed, "namespace" | "objects">,
   signal: AbortSignal,
 ): Promise<Applied> {
+  const seen = new Set(
+    [...observed.objects, observed.namespace].flatMap((one) => (one ? [identity(one)] : [])),
+  );
   const failures: WriteFailure[] = [];
   const drifts: Drift[] = [];
   const steps = [
-    ...plan.objects.map((object) => ({ object, write: () => put(writer, owner, object, signal) })),
+    ...plan.objects.map((object) => ({ object, write: () => put(writer, owner, object, seen, signal) })),
     ...plan.prune.map((object) => ({ object, write: () => remove(writer, owner, object, signal) })),
   ];
   for (const { object, write } of steps) {
@@ -70,10 +77,17 @@ export async function applyPlan(
   return { failures, drifts };
 }
 
-async function put(writer: Writer, owner: string, object: KubeObject, signal: AbortSignal): Promise<Put> {
+async function put(
+  writer: Writer,
+  owner: string,
+  object: KubeObject,
+  seen: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<Put> {
   const ref = writer.refOf(object);
   const absent = writer.stores.of(ref)?.get(keyOf(object)) === undefined;
-  if (absent && CREATED.has(object.kind)) return create(writer, owner, object, signal);
+  if (CREATED.has(object.kind) && (absent || !seen.has(identity(object))))
+    return create(writer, owner, object, signal);
   const onlyIfUnchanged = object.kind === "Secret";
   const result = await writer.applier.apply(object, { owner, signal, onlyIfUnchanged });
   if (!result.ok) return { failure: result };

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { findCondition } from "../platform/kube/objects.ts";
 import { neighboursOf, probersOf } from "./neighbours.ts";
 import { center } from "./testing/center.ts";
-import { DENIED, provisionedWorld, type World } from "./testing/world.ts";
+import { DENIED } from "./testing/podstatus.ts";
+import { provisionedWorld, type World } from "./testing/world.ts";
 
 const REQUIRED = { isolation: { networkPolicy: "Required" as const } };
 const isolated = (world: World) => findCondition(world.fc.status?.conditions, "Isolated");

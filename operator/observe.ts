@@ -1,10 +1,11 @@
 import { cellKeyFile } from "../platform/credentials.ts";
 import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import { SLICE_PORTS } from "../platform/slices.ts";
-import { generateKey, publicHalf } from "../platform/trust.ts";
+import { publicHalf } from "../platform/trust.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace } from "./api/names.ts";
 import type { KeyPair } from "./build/secrets.ts";
+import type { Chance } from "./chance.ts";
 import type { Draining, DrainWatch } from "./draining.ts";
 import { neighboursOf } from "./neighbours.ts";
 import { find, type Observed, secretData } from "./observed.ts";
@@ -24,6 +25,7 @@ export async function observe(
   stores: Stores,
   fc: FulfillmentCenter,
   gatewayKeys: readonly Record<string, unknown>[],
+  chance: Pick<Chance, "keyPair">,
   draining?: Drains,
   memory?: Pick<SecretMemory, "restored">,
 ): Promise<Observed> {
@@ -45,8 +47,8 @@ export async function observe(
     claims: stores.ofCenter(stores.claims, name).filter(inside),
     autoscalers: stores.ofCenter(stores.autoscalers, name).filter(inside),
     table: stores.tables.get(fc.spec.region),
-    cellKey: key ?? (await freshKey()),
-    nextCellKey: keyOf(generation + 1) ?? (await freshKey()),
+    cellKey: key ?? (await chance.keyPair()),
+    nextCellKey: keyOf(generation + 1) ?? (await chance.keyPair()),
     gatewayKeys,
     ...(drain === undefined ? {} : { drain }),
     neighbours: neighboursOf(name, stores.centers.list()),
@@ -88,9 +90,4 @@ export function keyFromSecret(text: string | undefined): KeyPair | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function freshKey(): Promise<KeyPair> {
-  const { privateJwk, publicJwk } = await generateKey();
-  return { privateJwk: { ...privateJwk }, publicJwk: { ...publicJwk } };
 }

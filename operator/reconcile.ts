@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
 import type { EventRecorder } from "../platform/kube/events.ts";
 import type { KubeFailure } from "../platform/kube/failures.ts";
@@ -7,6 +6,7 @@ import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import { applyPlan, applyStatus, type Writer, writeFinalizer } from "./apply.ts";
+import type { Chance } from "./chance.ts";
 import { desired } from "./desired.ts";
 import { driftNotice } from "./drift.ts";
 import { gatewayPublicKeys } from "./keys.ts";
@@ -27,6 +27,7 @@ export interface ReconcileDeps {
   readonly metrics: KubeMetrics;
   readonly memory: SecretMemory;
   readonly nowMs: () => number;
+  readonly chance: Chance;
 }
 
 /** A local copy that lags behind our own writes is looked at again after this long. */
@@ -62,10 +63,10 @@ export function createReconcile(deps: ReconcileDeps) {
     // Made by the controller of routing tables, which this center has woken too; its Secret wakes the center.
     const keys = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
     if (keys === undefined) return { requeueAfterMs: KEY_WAIT_MS };
-    const observed = await observe(stores, fc, keys, deps.drains, memory);
-    const plan = desired(fc, observed, settings, deps.nowMs(), () => randomBytes(32).toString("hex"));
+    const observed = await observe(stores, fc, keys, deps.chance, deps.drains, memory);
+    const plan = desired(fc, observed, settings, deps.nowMs(), deps.chance.word);
 
-    const { failures, drifts } = await applyPlan(writer, name, plan, signal);
+    const { failures, drifts } = await applyPlan(writer, name, plan, observed, signal);
     for (const drift of drifts) {
       corrections.inc({ kind: drift.object.kind });
       const notice = driftNotice(drift, ++corrected);

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { type FulfillmentCenter, specSchema } from "../../operator/api/fulfillment-center.ts";
+import { systemChance } from "../../operator/chance.ts";
 import { gatewayPublicKeys } from "../../operator/keys.ts";
 import { observe } from "../../operator/observe.ts";
 import { type FieldChange, fieldChanges } from "../../operator/preview/difference.ts";
@@ -118,7 +119,7 @@ async function previewOf(
   if (!read.ok) throw new CommandError(explain(read, `read the cell of ${next.metadata.name}`, server));
   const { stores, unreadable } = read.snapshot;
   const keys = gatewayPublicKeys(stores, settings.namespace, region);
-  const observed = await observe(stores, next, keys ?? [{ kid: "(not read)" }]);
+  const observed = await observe(stores, next, keys ?? [{ kid: "(not read)" }], systemChance);
   const hidden = unreadable.length > 0 || (keys === undefined && current !== undefined);
   const preview = previewChange({
     current,

@@ -1,8 +1,8 @@
+import { canonicalJson } from "../../platform/canonical.ts";
 import { isDeleting, type KubeObject } from "../../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "../api/fulfillment-center.ts";
 import { API_VERSION, FINALIZER, LABELS, type ROUTING_TABLE } from "../api/names.ts";
 import type { RoutingTable } from "../api/routing-table.ts";
-import { canonicalJson } from "../build/hash.ts";
 import { identity, type Observed } from "../observed.ts";
 import type { Plan } from "../plan.ts";
 import { nextRoutingTable } from "../routing.ts";
@@ -68,7 +68,8 @@ export function react(cluster: PreviewCluster, nowMs: number): PreviewCluster {
 /** Equal for two clusters between which nothing happened. */
 export function fingerprint({ fc, observed }: PreviewCluster): string {
   const { namespace, objects, pods, claims, table } = observed;
-  return canonicalJson([fc, namespace, objects, pods.map(({ metadata }) => metadata.name), claims, table]);
+  const whole = [fc, namespace, objects, pods.map(({ metadata }) => metadata.name), claims, table];
+  return canonicalJson(whole) ?? "";
 }
 
 function stored(wish: KubeObject, live: KubeObject | undefined): KubeObject {

@@ -9,6 +9,7 @@ import type { Observed } from "../observed.ts";
 import type { Plan } from "../plan.ts";
 import { SETTINGS } from "./center.ts";
 import { type Kstatus, kstatusOf } from "./kstatus.ts";
+import { DENIED } from "./podstatus.ts";
 
 const KEY = { kty: "EC", crv: "P-256", x: "cell-x", y: "cell-y", kid: "cell-key" };
 export const CELL_KEY = { privateJwk: { ...KEY, d: "cell-d" }, publicJwk: KEY };
@@ -192,9 +193,6 @@ function jobPod(job: KubeObject, message: string, index: number): KubeObject {
     status: { containerStatuses: [{ name: "provision", state: { terminated: { exitCode: 0, message } } }] },
   };
 }
-
-/** What an isolation probe says where policies are enforced and no other cell is there. */
-export const DENIED = { isolation: "Denied", denied: 2, cells: 0, reached: [], unclear: [] };
 
 /** Brings a fresh center to Ready. */
 export function provisionedWorld(fc: FulfillmentCenter): World {
