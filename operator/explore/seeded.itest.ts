@@ -105,13 +105,23 @@ async function follow(subject: Subject, marked: MarkedClient): Promise<void> {
   subject.state = "done";
 }
 
+/** Where a center is, for people who read a failure. */
+function describeSubject(subject: Subject): string {
+  const { fc } = viewOf(subject);
+  const conditions = fc?.status?.conditions?.map(({ type, status, reason }) => `${type}=${status} ${reason}`);
+  return `${subject.flow} under ${formatFaults([subject.fault])}: ${fc?.status?.phase}, ${conditions?.join(", ")}`;
+}
+
 /** What is left of a center and its cell, without what differs from one cell to the next. */
 async function endState(subject: Subject): Promise<string[]> {
   const center = centerOf(subject);
   const selection = { labelSelector: `${LABELS.center}=${center}` };
-  const plain = (name: string) => name.replaceAll(subject.mark, "…").replace(/-[0-9a-f]{8,10}(-\w+)?$/, "-<hash>");
+  const plain = (name: string) =>
+    name.replaceAll(subject.mark, "…").replace(/-[0-9a-f]{8,10}(-\w+)?$/, "-<hash>");
   const names = async (ref: ResourceRef) =>
-    must(await cluster.client.list(ref, selection)).items.map(({ metadata }) => `${ref.kind}/${plain(metadata.name)}`);
+    must(await cluster.client.list(ref, selection)).items.map(
+      ({ metadata }) => `${ref.kind}/${plain(metadata.name)}`,
+    );
   const kinds = [KINDS.namespace, KINDS.persistentVolumeClaim, ...CELL_KINDS];
   const found = (await Promise.all(kinds.map(names))).flat();
   const { fc, cell, table } = viewOf(subject);
@@ -164,7 +174,8 @@ async function draw(): Promise<Subject[]> {
     const flow = FLOW_NAMES[index % FLOW_NAMES.length]!;
     const { calls } = await explorer.undisturbed(flow);
     const writes = calls.filter(
-      ({ verb, target }) => !["get", "list", "listAll", "watch"].includes(verb) && !/Lease|Event/.test(target),
+      ({ verb, target }) =>
+        !["get", "list", "listAll", "watch"].includes(verb) && !/Lease|Event/.test(target),
     ).length;
     // The last few may not come, as it takes a pass more or less from time to time.
     const at = Math.floor(lot() * writes * 0.8);
@@ -188,7 +199,12 @@ it(`comes to the same end under ${COUNT} faults drawn by lot, on a real API serv
   // A failure below must not be drowned by this one.
   following.catch(() => undefined);
   const isOver = (subject: Subject) => subject.state === "done" || first.dead.has(subject.mark);
-  await Promise.race([until("the first life is over", () => all.every(isOver), DEADLINE_MS), following]);
+  const waiting = () => all.filter((subject) => !isOver(subject)).map(describeSubject);
+  await Promise.race([until("the first life is over", () => all.every(isOver), DEADLINE_MS), following]).catch(
+    (error: Error) => {
+      throw new Error(`${error.message}:\n${waiting().join("\n")}`);
+    },
+  );
   await stopFirst();
   const second = newClient();
   const stopSecond = start(second.client, "operator-2");
