@@ -17,19 +17,19 @@ const ROOT = join(import.meta.dirname, "..");
  */
 const GOLDEN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "seoul-gangnam": {
-    "Deployment/couriers": "829afa801e",
-    "Deployment/dispatch": "051ab8ccd8",
-    "Deployment/fulfillment": "21135ea1ad",
-    "Deployment/inventory": "f9475657b6",
-    "Deployment/orders": "1e49a863cd",
-    "Deployment/payments": "a549950a19",
-    "Deployment/tracking": "5a027e93fc",
-    "StatefulSet/cache": "726e2c82f6",
+    "Deployment/couriers": "312e143dd1",
+    "Deployment/dispatch": "e8e3550555",
+    "Deployment/fulfillment": "f65d5ed7a8",
+    "Deployment/inventory": "821ea29d03",
+    "Deployment/orders": "915061a2ca",
+    "Deployment/payments": "59164792db",
+    "Deployment/tracking": "853f3de786",
+    "StatefulSet/cache": "195541c244",
     "StatefulSet/database": "b44a9e52ee",
   },
   "seoul-mapo": {
-    "Deployment/cell": "91169fcd0f",
-    "StatefulSet/cache": "e8f9c6b2d2",
+    "Deployment/cell": "916c993831",
+    "StatefulSet/cache": "1eeb4ccbb1",
     "StatefulSet/database": "2f688d3bde",
   },
 };

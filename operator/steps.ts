@@ -1,5 +1,5 @@
 import { blockedPods } from "./blockers.ts";
-import { done, type StepState, stalled, trimmed, unknown, waiting } from "./errors.ts";
+import { done, type StepState, stalled, trimmed, waiting } from "./errors.ts";
 import type { Facts } from "./facts.ts";
 import { isolatedStep } from "./isolation.ts";
 import { find, identity, type Observed, podsOf } from "./observed.ts";

@@ -43,15 +43,16 @@ describe("a plan in words", () => {
           ~ cell
               spec.template.spec.containers[cell].image: registry.example/cell:1 → registry.example/cell:2
         Job
-          + provision-<hash>
-          - provision-<hash>
+          + provision-<hash>, isolation-probe-<hash>
+          - provision-<hash>, isolation-probe-<hash>
 
       What restarts, in this order
         1.  Job provision-<hash> runs: makes roles, schema and topics; services keep running
             meanwhile, and new ones wait for it.
         2.  Deployment cell restarts: a new pod is ready before the old one ends, so requests go on.
+        3.  Job isolation-probe-<hash> runs: tries whether packets can leave the cell or enter it.
 
-      Plan: 1 to make, 1 to change, 1 to delete; 1 workload restarts, 1 Job runs."
+      Plan: 2 to make, 1 to change, 2 to delete; 1 workload restarts, 2 Jobs run."
     `);
     expect(changesSomething(plan)).toBe(true);
   });
@@ -114,8 +115,8 @@ describe("a status in words", () => {
       ✓ CacheReady        Every pod of the cache is ready (1 of 1).
       ✓ TopicsReady       The topics cells.seoul-mapo.* exist.
       ✓ ServicesReady     Every Deployment runs the desired release.
-      ? Isolated          Policies are declared, but no probe has seen a denied packet: whether they hold
-                          depends on the network plugin.
+      ✓ Isolated          A probe reached its own cache and nothing else: 2 of 2 other attempts were
+                          denied, with no other cell there.
 
       Events
       5m   Ready: The cell runs as its spec asks.
