@@ -12,6 +12,7 @@ export interface OperatorBenchOptions {
   readonly centers: number;
   readonly workers: number;
   readonly idleSeconds: number;
+  readonly quietMs?: number;
   /** How the peer makes absent objects; "none" leaves it out. */
   readonly peer: "apply" | "create" | "none";
   /** Leaves ours out, for a look at the peer alone. */
@@ -50,6 +51,7 @@ export async function runOperatorBench(options: OperatorBenchOptions): Promise<O
     try {
       const found = await runCourse({
         ...{ stack, contender, centers, idleSeconds: options.idleSeconds, report: progress, signal },
+        ...(options.quietMs === undefined ? {} : { quietMs: options.quietMs }),
       });
       figures.push(found);
     } finally {

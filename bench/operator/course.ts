@@ -52,6 +52,8 @@ export interface CourseOptions {
   readonly contender: Contender;
   readonly centers: number;
   readonly idleSeconds: number;
+  /** How long nothing must be written before a figure is taken that needs quiet; default 5 s. */
+  readonly quietMs?: number;
   readonly report: Report;
   readonly signal: AbortSignal;
 }
@@ -83,7 +85,7 @@ export async function runCourse(options: CourseOptions): Promise<Figures> {
       "namespace, policies, Secrets, stores, Job, Deployment, Services each",
       () => bringUp(options, operator as Operator, watcher, names, deadlineMs),
     );
-    await report.step(`${contender.name}: wait until it writes nothing`, "5 s without a write", () =>
+    await report.step(`${contender.name}: wait until it writes nothing`, "a while without a write", () =>
       quiet(options),
     );
     const perCenter = await objectsPerCenter(stack.client, names);
@@ -186,16 +188,18 @@ async function bringUp(
 }
 
 /** Waits until the operator has written nothing for a while. */
-async function quiet({ stack, contender, signal }: CourseOptions): Promise<void> {
+async function quiet({ stack, contender, quietMs = QUIET_MS, signal }: CourseOptions): Promise<void> {
   const { auditLogPath } = stack.server;
   const bound = performance.now() + QUIET_BOUND_MS;
   for (let writes = 1; writes > 0; ) {
     const from = auditEnd(auditLogPath);
-    await sleep(QUIET_MS, undefined, { signal });
+    await sleep(quietMs, undefined, { signal });
     const to = auditEnd(auditLogPath);
     ({ writes } = await countCalls(auditLogPath, { from, to }, contender.userAgent));
     if (writes > 0 && performance.now() > bound)
-      throw new Error(`${contender.name} still writes (${writes} in 5 s) although nothing happens.`);
+      throw new Error(
+        `${contender.name} still writes (${writes} in ${quietMs} ms) although nothing happens.`,
+      );
   }
 }
 
