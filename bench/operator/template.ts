@@ -15,6 +15,8 @@ export interface Template {
   readonly uid: string;
   readonly epoch: string;
   readonly jobHash: string;
+  /** The image that a center's spec may replace. */
+  readonly image: string;
   /** Everything that may exist before the database's schema does, in the order of writing. */
   readonly base: readonly KubeObject[];
   readonly jobs: readonly KubeObject[];
@@ -59,6 +61,7 @@ export async function makeTemplate(settings: OperatorSettings): Promise<Template
     name: NAME,
     uid: UID,
     epoch: String(world.fc.status.epoch),
+    image: settings.images.cell,
     jobHash: job.metadata.name.slice("provision-".length),
     base: objects.filter(({ kind }) => !early.has(kind)),
     jobs: [job],

@@ -84,7 +84,7 @@ func (r *centerReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 			return ctrl.Result{}, err
 		}
 	}
-	who := identity{name: fc.Name, uid: fc.UID, epoch: fc.Status.Epoch}
+	who := identity{name: fc.Name, uid: fc.UID, epoch: fc.Status.Epoch, image: fc.Spec.Release.Image}
 	issued := who.epoch == 0
 	if issued {
 		who.epoch = time.Now().Unix() + 1

@@ -23,6 +23,7 @@ type template struct {
 	UID         string            `json:"uid"`
 	Epoch       string            `json:"epoch"`
 	JobHash     string            `json:"jobHash"`
+	Image       string            `json:"image"`
 	Base        []json.RawMessage `json:"base"`
 	Jobs        []json.RawMessage `json:"jobs"`
 	Deployments []json.RawMessage `json:"deployments"`
@@ -47,15 +48,21 @@ type identity struct {
 	name  string
 	uid   types.UID
 	epoch int64
+	image string
 }
 
 // objects fills one part of the template in.
 func (t *template) objects(part []json.RawMessage, who identity) ([]client.Object, error) {
-	hash := sha256.Sum256([]byte(who.name + strconv.FormatInt(who.epoch, 10)))
+	image := who.image
+	if image == "" {
+		image = t.Image
+	}
+	hash := sha256.Sum256([]byte(who.name + image + strconv.FormatInt(who.epoch, 10)))
 	words := strings.NewReplacer(
 		t.Name, who.name,
 		t.UID, string(who.uid),
 		t.Epoch, strconv.FormatInt(who.epoch, 10),
+		t.Image, image,
 		t.JobHash, hex.EncodeToString(hash[:])[:len(t.JobHash)],
 	)
 	filled := make([]client.Object, 0, len(part))

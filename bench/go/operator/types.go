@@ -18,8 +18,13 @@ type FulfillmentCenter struct {
 
 // FulfillmentCenterSpec is read only: the children are the same for every center of the bench.
 type FulfillmentCenterSpec struct {
-	Region string `json:"region,omitempty"`
-	Paused bool   `json:"paused,omitempty"`
+	Region  string  `json:"region,omitempty"`
+	Release Release `json:"release,omitempty"`
+}
+
+// Release is what the services of a center run.
+type Release struct {
+	Image string `json:"image,omitempty"`
 }
 
 // FulfillmentCenterStatus is what is reported.
