@@ -45,5 +45,10 @@ func (r *centerReconciler) report(ctx context.Context, fc *FulfillmentCenter, wh
 	if equality.Semantic.DeepEqual(fc.Status, after.Status) {
 		return nil
 	}
-	return client.IgnoreNotFound(r.Status().Patch(ctx, after, client.MergeFrom(fc)))
+	patch := client.MergeFrom(fc)
+	if fc.Status.Epoch == 0 {
+		// A number is issued once: on a stale copy this write must be refused instead of replacing a newer one.
+		patch = client.MergeFromWithOptions(fc, client.MergeFromWithOptimisticLock{})
+	}
+	return client.IgnoreNotFound(r.Status().Patch(ctx, after, patch))
 }
