@@ -42,7 +42,8 @@ export async function readAudit(
   take: (entry: AuditEntry) => void,
 ): Promise<void> {
   if (span.to <= span.from) return;
-  const marks = userAgents.map((agent) => `"userAgent":"${agent}"`);
+  // client-go adds what a client is for, "/leader-election".
+  const marks = userAgents.flatMap((agent) => [`"userAgent":"${agent}"`, `"userAgent":"${agent}/`]);
   const input = createReadStream(path, { start: span.from, end: span.to - 1, encoding: "utf8" });
   for await (const line of createInterface({ input })) {
     if (!marks.some((mark) => line.includes(mark))) continue;

@@ -12,6 +12,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -196,10 +197,13 @@ func (r *centerReconciler) ensure(ctx context.Context, object client.Object) (cl
 			// What was drawn once stays.
 			secret.Data = nil
 		}
+		// The one field that a wish cannot leave out: as a zero time it would differ from every other.
+		object.SetCreationTimestamp(live.GetCreationTimestamp())
 		if equality.Semantic.DeepDerivative(object, live) {
 			return live, nil
 		}
 		object.GetObjectKind().SetGroupVersionKind(gvk)
+		object.SetCreationTimestamp(metav1.Time{})
 		return live, r.apply(ctx, object)
 	}
 	if !apierrors.IsNotFound(err) {
