@@ -68,7 +68,7 @@ function importsOf(file: string): Import[] {
 }
 
 const imports = typescript.flatMap(importsOf);
-const isTest = (file: string) => /\.(i|e)?test\.ts$|\/testing\//.test(file);
+const isTest = (file: string) => /\.(i|e)?test\.ts$|\/testing\/|^operator\/explore\//.test(file);
 const production = imports.filter(({ file }) => !isTest(file));
 const say = (found: readonly Import[]) => found.map(({ file, target }) => `${file} imports ${target}`);
 

@@ -1,18 +1,16 @@
 import type { Applier } from "../platform/kube/applycache.ts";
 import type { KubeClient } from "../platform/kube/client.ts";
 import { isTemporary, type KubeFailure } from "../platform/kube/failures.ts";
-import { type KubeObject, keyOf, type ResourceRef } from "../platform/kube/objects.ts";
+import type { KubeObject, ResourceRef } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { FulfillmentCenterStatus } from "./api/fulfillment-center-status.ts";
 import { API_VERSION, FINALIZER, FULFILLMENT_CENTER } from "./api/names.ts";
-import { identity } from "./observed.ts";
+import { identity, type Observed } from "./observed.ts";
 import type { Plan } from "./plan.ts";
-import type { Stores } from "./stores.ts";
 
 export interface Writer {
   readonly client: KubeClient;
   readonly applier: Applier;
-  readonly stores: Pick<Stores, "of">;
   readonly refOf: (object: Pick<KubeObject, "apiVersion" | "kind">) => ResourceRef;
 }
 
@@ -24,7 +22,10 @@ export interface WriteFailure {
   readonly temporary: boolean;
 }
 
-/** Made with create when absent: a copy that is not up to date must never overwrite a password or take over a namespace. */
+/**
+ * Made with create when the pass saw none: it drew a password for it, which must never replace one that is there. What
+ * counts is what the pass saw when it began, not what the copy shows by now.
+ */
 const CREATED = new Set(["Namespace", "Secret"]);
 
 /**
@@ -35,13 +36,17 @@ export async function applyPlan(
   writer: Writer,
   owner: string,
   plan: Pick<Plan, "objects" | "prune">,
+  observed: Pick<Observed, "namespace" | "objects">,
   signal: AbortSignal,
 ): Promise<WriteFailure[]> {
+  const seen = new Set(
+    [...observed.objects, observed.namespace].flatMap((one) => (one ? [identity(one)] : [])),
+  );
   const failures: WriteFailure[] = [];
   const steps: [KubeObject, () => Promise<KubeFailure | undefined>][] = [
     ...plan.objects.map(
       (object) =>
-        [object, () => put(writer, owner, object, signal)] as [
+        [object, () => put(writer, owner, object, seen, signal)] as [
           KubeObject,
           () => Promise<KubeFailure | undefined>,
         ],
@@ -68,12 +73,11 @@ async function put(
   writer: Writer,
   owner: string,
   object: KubeObject,
+  seen: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<KubeFailure | undefined> {
-  const ref = writer.refOf(object);
-  const absent = writer.stores.of(ref)?.get(keyOf(object)) === undefined;
   const result =
-    absent && CREATED.has(object.kind)
+    CREATED.has(object.kind) && !seen.has(identity(object))
       ? await writer.applier.create(object, { owner, signal })
       : await writer.applier.apply(object, { owner, signal });
   return result.ok ? undefined : result;

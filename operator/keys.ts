@@ -1,8 +1,8 @@
 import type { KubeClient } from "../platform/kube/client.ts";
 import type { KubeFailure } from "../platform/kube/failures.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
-import { generateKey } from "../platform/trust.ts";
 import { LABELS, MANAGER } from "./api/names.ts";
+import type { Chance } from "./chance.ts";
 import type { Stores } from "./stores.ts";
 
 export type PublicKeys = readonly Record<string, unknown>[];
@@ -39,9 +39,10 @@ export async function createGatewayKey(
   client: KubeClient,
   namespace: string,
   region: string,
+  chance: Pick<Chance, "keyPair">,
   signal?: AbortSignal,
 ): Promise<KubeFailure | undefined> {
-  const { privateJwk, publicJwk } = await generateKey();
+  const { privateJwk, publicJwk } = await chance.keyPair();
   const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64");
   const created = await client.create(
     KINDS.secret,

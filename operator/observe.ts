@@ -1,7 +1,8 @@
-import { generateKey, publicHalf } from "../platform/trust.ts";
+import { publicHalf } from "../platform/trust.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace } from "./api/names.ts";
 import type { KeyPair } from "./build/secrets.ts";
+import type { Chance } from "./chance.ts";
 import { type Observed, secretData } from "./observed.ts";
 import type { Stores } from "./stores.ts";
 
@@ -10,6 +11,7 @@ export async function observe(
   stores: Stores,
   fc: FulfillmentCenter,
   gatewayKeys: readonly Record<string, unknown>[],
+  chance: Pick<Chance, "keyPair">,
 ): Promise<Observed> {
   const { name } = fc.metadata;
   const namespace = cellNamespace(name);
@@ -21,7 +23,7 @@ export async function observe(
     pods: stores.ofCenter(stores.pods, name).filter(inside),
     claims: stores.ofCenter(stores.claims, name).filter(inside),
     table: stores.tables.get(fc.spec.region),
-    cellKey: keyFromSecret(secretData(objects).trust?.["cell-key.jwk"]) ?? (await freshKey()),
+    cellKey: keyFromSecret(secretData(objects).trust?.["cell-key.jwk"]) ?? (await chance.keyPair()),
     gatewayKeys,
   };
 }
@@ -37,9 +39,4 @@ export function keyFromSecret(text: string | undefined): KeyPair | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function freshKey(): Promise<KeyPair> {
-  const { privateJwk, publicJwk } = await generateKey();
-  return { privateJwk: { ...privateJwk }, publicJwk: { ...publicJwk } };
 }

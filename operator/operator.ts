@@ -5,11 +5,12 @@ import { type Controller, createController } from "../platform/kube/controller.t
 import { createEventRecorder } from "../platform/kube/events.ts";
 import { createKindTable } from "../platform/kube/kinds.ts";
 import { createLease, type Lease, type LeaseOptions } from "../platform/kube/lease.ts";
-import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
+import { type KubeLog, type KubeMetrics, type KubeTime, systemTime } from "../platform/kube/ports.ts";
 import type { Priority } from "../platform/kube/ready.ts";
 import { ANNOTATIONS, FULFILLMENT_CENTER, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
+import { type Chance, systemChance } from "./chance.ts";
 import { createReconcile } from "./reconcile.ts";
 import { createRoutingReconcile } from "./routing-controller.ts";
 import { createStores, type Stores } from "./stores.ts";
@@ -18,13 +19,17 @@ import { wakeOnChange } from "./wake.ts";
 export const LEASE_NAME = "fulfillment-cells-operator";
 
 export interface OperatorOptions {
-  readonly config: ClusterConfig;
+  /** Where the API server is. */
+  readonly config: ClusterConfig | { readonly client: KubeClient };
   readonly settings: OperatorSettings;
   readonly log: KubeLog;
   readonly metrics: KubeMetrics;
   /** Unique for each process. */
   readonly identity: string;
   readonly nowMs?: () => number;
+  /** What a run depends on beside the cluster; with the same of both it does the same. */
+  readonly time?: KubeTime;
+  readonly chance?: Chance;
   /** Shorter times make a test of a hand-over quick. */
   readonly lease?: Pick<LeaseOptions, "durationMs" | "renewDeadlineMs" | "retryMs">;
   /** Wraps the client that writes; the crash tests count writes here. */
@@ -44,9 +49,19 @@ export interface Operator {
 /** Puts one operator together. Nothing happens before run. */
 export function createOperator(options: OperatorOptions): Operator {
   const { settings, log, metrics, identity } = options;
-  const nowMs = options.nowMs ?? Date.now;
-  const shared = { log, metrics, userAgent: "fulfillment-cells-operator", fieldManager: MANAGER };
-  const client = createKubeClient(options.config, shared);
+  const { time = systemTime, chance = systemChance } = options;
+  const { random } = chance;
+  const nowMs = options.nowMs ?? time.nowMs;
+  const shared = {
+    log,
+    metrics,
+    time,
+    random,
+    userAgent: "fulfillment-cells-operator",
+    fieldManager: MANAGER,
+  };
+  const client =
+    "client" in options.config ? options.config.client : createKubeClient(options.config, shared);
   const lease = createLease({
     client,
     name: LEASE_NAME,
@@ -54,28 +69,33 @@ export function createOperator(options: OperatorOptions): Operator {
     identity,
     log,
     metrics,
+    time,
+    random,
     ...options.lease,
   });
-  const stores = createStores({ client, log, metrics });
+  const stores = createStores({ client, log, metrics, time, random });
   const writer = createWriter(options, client.guardedBy(lease), stores);
   const events = createEventRecorder({
     client: writer.client,
     controller: LEASE_NAME,
     instance: identity,
     log,
+    time,
   });
   const centers = createController({
     name: "fulfillmentcenter",
-    reconcile: createReconcile({ settings, stores, writer, events, log, nowMs }),
+    reconcile: createReconcile({ settings, stores, writer, events, log, nowMs, chance }),
     log,
     metrics,
+    time,
     workers: settings.workers,
   });
   const regions = createController({
     name: "routingtable",
-    reconcile: createRoutingReconcile({ settings, stores, writer, log, nowMs }),
+    reconcile: createRoutingReconcile({ settings, stores, writer, log, nowMs, chance }),
     log,
     metrics,
+    time,
     workers: 2,
   });
   for (const region of settings.regions) regions.enqueue(region);
@@ -108,8 +128,9 @@ function createWriter(options: OperatorOptions, guarded: KubeClient, stores: Sto
     metrics: options.metrics,
     hashAnnotation: ANNOTATIONS.applied,
     manager: MANAGER,
+    time: options.time ?? systemTime,
   });
-  return { client, applier, stores, refOf };
+  return { client, applier, refOf };
 }
 
 interface Parts {

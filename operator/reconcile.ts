@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
 import type { EventRecorder } from "../platform/kube/events.ts";
 import type { KubeFailure } from "../platform/kube/failures.ts";
@@ -6,6 +5,7 @@ import type { KubeLog } from "../platform/kube/ports.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import { applyPlan, applyStatus, type Writer, writeFinalizer } from "./apply.ts";
+import type { Chance } from "./chance.ts";
 import { desired } from "./desired.ts";
 import { gatewayPublicKeys } from "./keys.ts";
 import { noticesBetween } from "./notices.ts";
@@ -21,6 +21,7 @@ export interface ReconcileDeps {
   readonly events: EventRecorder;
   readonly log: KubeLog;
   readonly nowMs: () => number;
+  readonly chance: Chance;
 }
 
 /** A local copy that lags behind our own writes is looked at again after this long. */
@@ -47,10 +48,10 @@ export function createReconcile(deps: ReconcileDeps) {
     // Made by the controller of routing tables, which this center has woken too; its Secret wakes the center.
     const keys = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
     if (keys === undefined) return { requeueAfterMs: KEY_WAIT_MS };
-    const observed = await observe(stores, fc, keys);
-    const plan = desired(fc, observed, settings, deps.nowMs(), () => randomBytes(32).toString("hex"));
+    const observed = await observe(stores, fc, keys, deps.chance);
+    const plan = desired(fc, observed, settings, deps.nowMs(), deps.chance.word);
 
-    const failures = await applyPlan(writer, name, plan, signal);
+    const failures = await applyPlan(writer, name, plan, observed, signal);
     const status = withWriteFailures(fc, plan.status, failures, deps.nowMs());
     for (const { object, failure } of failures)
       log.warn({ center: name, object, code: failure.code, error: failure.message }, "a write was refused");

@@ -4,6 +4,7 @@ import { specSchema } from "./api/fulfillment-center.ts";
 import { API_VERSION, cellNamespace, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
+import type { Chance } from "./chance.ts";
 import { createGatewayKey, gatewayPublicKeys } from "./keys.ts";
 import { keyFromSecret } from "./observe.ts";
 import { secretData } from "./observed.ts";
@@ -21,6 +22,7 @@ export function createRoutingReconcile(deps: {
   readonly writer: Writer;
   readonly log: KubeLog;
   readonly nowMs: () => number;
+  readonly chance: Chance;
 }) {
   const { settings, stores, writer, log } = deps;
   const lastWriteMs = new Map<string, number>();
@@ -29,7 +31,13 @@ export function createRoutingReconcile(deps: {
     const owner = `routing ${region}`;
     if (!writer.applier.caughtUp(owner)) return { requeueAfterMs: LAG_MS };
     if (gatewayPublicKeys(stores, settings.namespace, region) === undefined) {
-      const failure = await createGatewayKey(writer.client, settings.namespace, region, context.signal);
+      const failure = await createGatewayKey(
+        writer.client,
+        settings.namespace,
+        region,
+        deps.chance,
+        context.signal,
+      );
       if (failure !== undefined) {
         log.warn({ region, code: failure.code, error: failure.message }, "the key of a region was not made");
         return { retry: true };

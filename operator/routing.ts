@@ -1,9 +1,9 @@
+import { canonicalJson } from "../platform/canonical.ts";
 import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../platform/slices.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace } from "./api/names.ts";
 import type { RoutedCell, RoutingTableSpec, Tombstone } from "./api/routing-table.ts";
-import { canonicalJson } from "./build/hash.ts";
 
 /** One center and what routing to it needs. */
 export interface RoutingInput {

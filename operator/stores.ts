@@ -2,7 +2,7 @@ import type { KubeClient } from "../platform/kube/client.ts";
 import { createInformer, type Informer } from "../platform/kube/informer.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
 import { type KubeObject, type ResourceRef, resourceName, stripHistory } from "../platform/kube/objects.ts";
-import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
+import type { KubeLog, KubeMetrics, KubeTime } from "../platform/kube/ports.ts";
 import type { Store } from "../platform/kube/store.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { FULFILLMENT_CENTER, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
@@ -55,7 +55,13 @@ export interface Following<T extends KubeObject> {
 export type Follow = <T extends KubeObject>(ref: ResourceRef, how: Following<T>) => Store<T>;
 
 /** Copies that list once and then watch. */
-export function createStores(options: { client: KubeClient; log: KubeLog; metrics: KubeMetrics }): Stores {
+export function createStores(options: {
+  client: KubeClient;
+  log: KubeLog;
+  metrics: KubeMetrics;
+  time?: KubeTime;
+  random?: () => number;
+}): Stores {
   const informers: Informer<KubeObject>[] = [];
   return storesOver(<T extends KubeObject>(ref: ResourceRef, { index, ...how }: Following<T>): Store<T> => {
     const indexers = index === undefined ? {} : { indexers: { [index[0]]: index[1] } };

@@ -1,9 +1,10 @@
 import type { KubeClient } from "../../platform/kube/client.ts";
 import { createInformer } from "../../platform/kube/informer.ts";
 import { KINDS } from "../../platform/kube/kinds.ts";
-import { formatTime, isDeleting, type KubeObject } from "../../platform/kube/objects.ts";
+import { isDeleting, type KubeObject } from "../../platform/kube/objects.ts";
 import { silentLog, silentMetrics } from "../../platform/kube/ports.ts";
 import { LABELS, MANAGER } from "../api/names.ts";
+import { podStatus } from "./podstatus.ts";
 
 export interface CellRuntime {
   /** What the next Jobs answer, by the second word of their command; default success. */
@@ -16,10 +17,6 @@ export interface CellRuntime {
   /** Pods of these centers are left as they are. */
   readonly frozen: Set<string>;
   stop(): Promise<void>;
-}
-
-interface PodSpec {
-  containers: { name: string; args?: string[]; env?: { name: string; value?: string }[] }[];
 }
 
 /**
@@ -78,53 +75,9 @@ function nameOf({ metadata }: KubeObject) {
 }
 
 function statusOf(pod: KubeObject, runtime: CellRuntime): Record<string, unknown> {
-  const spec = pod.spec as PodSpec;
-  const nowText = formatTime(Date.now());
-  const isJob = pod.metadata.ownerReferences?.some(({ kind }) => kind === "Job") === true;
-  const [container] = spec.containers;
-  if (container === undefined) throw new Error("a pod has a container");
-  if (!isJob) {
-    return {
-      phase: "Running",
-      startTime: nowText,
-      conditions: ["Initialized", "ContainersReady", "Ready", "PodScheduled"].map((type) => ({
-        type,
-        status: "True",
-        lastTransitionTime: nowText,
-      })),
-      containerStatuses: [
-        {
-          name: container.name,
-          ready: true,
-          started: true,
-          restartCount: 0,
-          image: "x",
-          imageID: "x",
-          state: { running: { startedAt: nowText } },
-        },
-      ],
-    };
-  }
-  const args = container.args ?? [];
-  const purpose = args.includes("--remove") ? "remove" : (args[1] ?? "");
-  const epoch = Number(args[3] ?? container.env?.find(({ name }) => name === "CELL_EPOCH")?.value);
-  const answer = runtime.answers.get(purpose) ?? { ok: true };
-  runtime.ran.push(`${purpose} ${pod.metadata.labels?.[LABELS.center]}`);
-  const message = JSON.stringify({ ...(answer.ok ? { epoch, schema: "test" } : {}), ...answer });
-  return {
-    phase: answer.ok ? "Succeeded" : "Failed",
-    startTime: nowText,
-    containerStatuses: [
-      {
-        name: container.name,
-        ready: false,
-        restartCount: 0,
-        image: "x",
-        imageID: "x",
-        state: {
-          terminated: { exitCode: answer.ok ? 0 : 1, message, startedAt: nowText, finishedAt: nowText },
-        },
-      },
-    ],
-  };
+  return podStatus(pod, Date.now(), ({ purpose, epoch }) => {
+    runtime.ran.push(`${purpose} ${pod.metadata.labels?.[LABELS.center]}`);
+    const answer = runtime.answers.get(purpose) ?? { ok: true };
+    return { ...(answer.ok ? { epoch, schema: "test" } : {}), ...answer };
+  });
 }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { canonicalJson } from "../canonical.ts";
 import type { KubeClient } from "./client.ts";
 import type { KubeResult } from "./failures.ts";
 import { compareVersions, type KubeObject, keyOf, type ResourceRef, resourceName } from "./objects.ts";
@@ -24,7 +25,7 @@ export interface Applier {
     object: KubeObject,
     options: { owner: string; signal?: AbortSignal; force?: boolean },
   ): Promise<KubeResult<ApplyOutcome>>;
-  /** Makes an object that must not exist yet; `alreadyExists` when it does. */
+  /** Makes an object that must not exist yet, and remembers the write for caughtUp; `alreadyExists` when it does. */
   create(
     object: KubeObject,
     options: { owner: string; signal?: AbortSignal },
@@ -304,16 +305,8 @@ function annotate(object: KubeObject, name: string, value: string): KubeObject {
 }
 
 function hashOf(object: unknown): string {
-  return createHash("sha256").update(canonical(object)).digest("base64url").slice(0, 22);
-}
-
-/** JSON with sorted keys: equal objects give equal text. */
-function canonical(value: unknown): string {
-  return (
-    JSON.stringify(value, (_name, inner: unknown) =>
-      typeof inner === "object" && inner !== null && !Array.isArray(inner)
-        ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-        : inner,
-    ) ?? "undefined"
-  );
+  return createHash("sha256")
+    .update(canonicalJson(object) ?? "undefined")
+    .digest("base64url")
+    .slice(0, 22);
 }

@@ -1,0 +1,23 @@
+import { randomBytes } from "node:crypto";
+import { generateKey } from "../platform/trust.ts";
+import type { KeyPair } from "./build/secrets.ts";
+
+/** Everything that an operator draws by lot. */
+export interface Chance {
+  /** At least 0 and less than 1; spreads waits. */
+  readonly random: () => number;
+  /** A fresh secret word. */
+  readonly word: () => string;
+  /** A fresh key of a cell or of a region's gateways. */
+  readonly keyPair: () => Promise<KeyPair>;
+}
+
+/** From the system's source of randomness. */
+export const systemChance: Chance = {
+  random: Math.random,
+  word: () => randomBytes(32).toString("hex"),
+  keyPair: async () => {
+    const { privateJwk, publicJwk } = await generateKey();
+    return { privateJwk: { ...privateJwk }, publicJwk: { ...publicJwk } };
+  },
+};
