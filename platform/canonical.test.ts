@@ -5,7 +5,7 @@ import { canonicalJson } from "./canonical.ts";
 it("is JSON of the same value", () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
-      expect(JSON.parse(canonicalJson(value)!)).toEqual(JSON.parse(JSON.stringify(value)));
+      expect(JSON.parse(canonicalJson(value))).toEqual(JSON.parse(JSON.stringify(value)));
     }),
   );
 });
@@ -20,7 +20,7 @@ it("is the same in whatever order the keys come", () => {
 });
 
 it.each([
-  [undefined, undefined],
+  [undefined, "null"],
   [{ b: 1, a: undefined, c: [undefined, 2] }, '{"b":1,"c":[null,2]}'],
   [{ z: { y: [], x: {} }, a: null }, '{"a":null,"z":{"x":{},"y":[]}}'],
 ])("leaves out what JSON leaves out: %j", (value, text) => {

@@ -1,8 +1,8 @@
+import { canonicalJson } from "../../platform/canonical.ts";
 import { isDeleting, type KubeObject } from "../../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "../api/fulfillment-center.ts";
 import { API_VERSION, FINALIZER, LABELS, type ROUTING_TABLE } from "../api/names.ts";
 import type { RoutingTable } from "../api/routing-table.ts";
-import { canonicalJson } from "../build/hash.ts";
 import { identity, type Observed } from "../observed.ts";
 import type { Plan } from "../plan.ts";
 import { nextRoutingTable } from "../routing.ts";

@@ -1,6 +1,6 @@
+import { canonicalJson } from "../../platform/canonical.ts";
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { ANNOTATIONS } from "../api/names.ts";
-import { canonicalJson } from "../build/hash.ts";
 
 /** One field before and after, as short JSON; absent where the field is not there. */
 export interface FieldChange {

@@ -305,8 +305,5 @@ function annotate(object: KubeObject, name: string, value: string): KubeObject {
 }
 
 function hashOf(object: unknown): string {
-  return createHash("sha256")
-    .update(canonicalJson(object) ?? "undefined")
-    .digest("base64url")
-    .slice(0, 22);
+  return createHash("sha256").update(canonicalJson(object)).digest("base64url").slice(0, 22);
 }

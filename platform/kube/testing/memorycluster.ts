@@ -2,7 +2,7 @@ import { isDeleting, type KubeObject } from "../objects.ts";
 import type { KubeTime } from "../ports.ts";
 import { admitBuiltIn } from "./admission.ts";
 import { createFakeStorage, type FakeAnswer, type FakeSnapshot, type FakeStorage } from "./fakestorage.ts";
-import { stepWorkloads } from "./workloads.ts";
+import { bindClaims, stepWorkloads } from "./workloads.ts";
 
 export interface MemoryClusterOptions {
   readonly time: KubeTime;
@@ -38,6 +38,7 @@ export function createMemoryCluster(options: MemoryClusterOptions): FakeStorage 
   const step = () => {
     waits = false;
     stepWorkloads({ storage, nowMs: time.nowMs });
+    bindClaims(storage);
     collectGarbage(storage);
     emptyNamespaces(storage);
     for (const pod of storage.list("pods")) tendPod(pod);

@@ -85,6 +85,14 @@ function stepJob({ storage, nowMs }: WorkloadDeps, job: KubeObject): void {
   });
 }
 
+/** Gives every claim a volume of the size that it asks for. */
+export function bindClaims(storage: FakeStorage): void {
+  for (const claim of storage.list("persistentvolumeclaims")) {
+    const { resources } = claim.spec as { resources: { requests: Record<string, string> } };
+    storage.report("persistentvolumeclaims", keyOf(claim), { phase: "Bound", capacity: resources.requests });
+  }
+}
+
 function report(
   storage: FakeStorage,
   owner: KubeObject,
