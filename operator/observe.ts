@@ -2,7 +2,7 @@ import { publicHalf } from "../platform/trust.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace } from "./api/names.ts";
 import type { KeyPair } from "./build/secrets.ts";
-import type { Chance } from "./chance.ts";
+import { type Chance, systemChance } from "./chance.ts";
 import { type Observed, secretData } from "./observed.ts";
 import type { Stores } from "./stores.ts";
 
@@ -11,7 +11,7 @@ export async function observe(
   stores: Stores,
   fc: FulfillmentCenter,
   gatewayKeys: readonly Record<string, unknown>[],
-  chance: Pick<Chance, "keyPair">,
+  chance: Pick<Chance, "keyPair"> = systemChance,
 ): Promise<Observed> {
   const { name } = fc.metadata;
   const namespace = cellNamespace(name);
