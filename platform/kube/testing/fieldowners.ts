@@ -40,8 +40,13 @@ export function applyFields(live: Fields, owners: FieldOwners, manager: string, 
   const wanted = leafPaths(wish);
   const others = [...owners].filter(([name]) => name !== manager);
   let object = live;
-  for (const path of owners.get(manager) ?? [])
-    if (!wanted.has(path) && !others.some(([, paths]) => paths.has(path))) object = without(object, path);
+  for (const path of owners.get(manager) ?? []) {
+    const value = valueAt(live, path);
+    // An empty map that others have put something into meanwhile is no leaf of ours any more.
+    const isFilled = isFields(value) && Object.keys(value).length > 0;
+    const isOurs = !wanted.has(path) && !others.some(([, paths]) => paths.has(path));
+    if (isOurs && !isFilled) object = without(object, path);
+  }
   const conflicts: string[] = [];
   const lost = new Set<string>();
   for (const path of wanted) {
