@@ -3,6 +3,7 @@ import type { KubeClient } from "../../platform/kube/client.ts";
 import { createInformer } from "../../platform/kube/informer.ts";
 import { KINDS } from "../../platform/kube/kinds.ts";
 import { isConditionTrue, type KubeObject, type ResourceRef } from "../../platform/kube/objects.ts";
+import { handOver } from "../../platform/kube/ownership.ts";
 import { type KubeTime, silentLog, silentMetrics } from "../../platform/kube/ports.ts";
 import { FULFILLMENT_CENTER } from "../api/names.ts";
 import { must } from "./cluster.ts";
@@ -95,6 +96,14 @@ export function describeContract(title: string, mark: string, start: () => Promi
       expect(after.metadata.labels).toEqual({ owner: "x", kept: "1" });
       const emptied = must(await us.apply(KINDS.secret, secret(name, { a: "YQ==" }, { owner: "" })));
       expect(emptied.metadata.labels).toEqual({ owner: "", kept: "1" });
+    });
+
+    it("lets a creator hand its fields over to its applies", async () => {
+      const name = fresh("hand");
+      must(await us.create(KINDS.secret, secret(name, { a: "YQ==", b: "Yg==" }, { x: "1" })));
+      must(await them.apply(KINDS.secret, secret(name, { a: "YQ==" })));
+      must(await handOver(us, KINDS.secret, secret(name, {}), { manager: "us" }));
+      expect(must(await us.apply(KINDS.secret, secret(name, {}))).data).toEqual({ a: "YQ==" });
     });
 
     it("takes a field over by force only", async () => {

@@ -8,7 +8,10 @@ import {
   type FieldOwners,
   type Fields,
   leafPaths,
+  managedFieldsOf,
   mergePatch,
+  ownerName,
+  ownersOf,
   takeFields,
 } from "./fieldowners.ts";
 
@@ -47,6 +50,8 @@ export interface FakeStorage {
   remove(collection: string, key: string, uid: string | undefined): FakeAnswer;
   /** Sets the whole status without asking whose fields they are, as the cluster's own controllers do. */
   report(collection: string, key: string, status: unknown): void;
+  /** Whose fields an object's are, as its managedFields show it. */
+  managedFields(collection: string, key: string): unknown[];
   /** Takes an object away that only lingered. */
   erase(collection: string, key: string): void;
   readonly version: number;
@@ -209,7 +214,7 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
       const changed =
         before === undefined ? leafPaths(saidBy(after)) : changedPaths(saidBy(before), saidBy(after));
       const known = owners.get(ownersKey(collection, after)) ?? new Map();
-      return takeFields(known, `Update ${manager}`, changed, saidBy(after));
+      return takeFields(known, ownerName("Update", undefined, manager), changed, saidBy(after));
     };
 
   const storage: FakeStorage = {
@@ -240,7 +245,10 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
       if (before === undefined) return NOT_FOUND;
       const { resourceVersion: _version, ...metadata } = before.metadata;
       const next = mergePatch({ ...before, metadata }, patch) as KubeObject;
-      return put(collection, before, next, part, taken(collection, before, manager));
+      const { managedFields } = (patch.metadata ?? {}) as { managedFields?: unknown[] };
+      const own =
+        managedFields === undefined ? taken(collection, before, manager) : () => ownersOf(managedFields);
+      return put(collection, before, next, part, own);
     },
     apply(collection, object, manager, part, force = true) {
       const before = objectsOf(collection).get(keyOf(object));
@@ -248,7 +256,7 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
       if (before === undefined && part === "status") return NOT_FOUND;
       if (before === undefined && (uid !== undefined || resourceVersion !== undefined))
         return refuse(409, "Conflict", "uid mismatch: no such object");
-      const who = `Apply ${part} ${manager}`;
+      const who = ownerName("Apply", part, manager);
       const wish = part === "status" ? { status: object.status } : saidBy(object);
       if (before === undefined)
         return store(collection, undefined, born(object), () => new Map([[who, leafPaths(wish)]]));
@@ -290,6 +298,7 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
       const known = owners.get(ownersKey(collection, before)) ?? new Map();
       store(collection, before, { ...before, status }, () => known);
     },
+    managedFields: (collection, key) => managedFieldsOf(owners.get(`${collection} ${key}`) ?? new Map()),
     erase(collection, key) {
       const before = objectsOf(collection).get(key);
       if (before !== undefined) erase(collection, before);

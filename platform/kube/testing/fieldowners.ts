@@ -77,6 +77,56 @@ export function takeFields(
   return next.set(manager, new Set([...(next.get(manager) ?? []), ...present]));
 }
 
+type FieldSet = { [step: string]: FieldSet };
+
+/** The owners as an object's managedFields show them. */
+export function managedFieldsOf(owners: FieldOwners): unknown[] {
+  return [...owners].map(([who, paths]) => {
+    const { operation, subresource, manager } = parseOwner(who);
+    const fieldsV1: FieldSet = {};
+    for (const path of paths) {
+      let at = fieldsV1;
+      for (const name of path.split(SEPARATOR)) {
+        at[`f:${name}`] ??= {};
+        at = at[`f:${name}`] as FieldSet;
+      }
+    }
+    const part = subresource === undefined ? {} : { subresource };
+    return { manager, operation, ...part, fieldsType: "FieldsV1", fieldsV1 };
+  });
+}
+
+/** The reverse of managedFieldsOf: who writes an object's managedFields says whose its fields are. */
+export function ownersOf(managedFields: readonly unknown[]): FieldOwners {
+  const owners = new Map<string, Set<string>>();
+  for (const entry of managedFields as {
+    manager: string;
+    operation: string;
+    subresource?: string;
+    fieldsV1?: FieldSet;
+  }[]) {
+    const paths = new Set<string>();
+    const walk = (set: FieldSet, prefix: readonly string[]) => {
+      const steps = Object.entries(set);
+      if (steps.length === 0 && prefix.length > 0) paths.add(prefix.join(SEPARATOR));
+      for (const [step, inner] of steps) walk(inner, [...prefix, step.replace(/^f:/, "")]);
+    };
+    walk(entry.fieldsV1 ?? {}, []);
+    owners.set(ownerName(entry.operation, entry.subresource, entry.manager), paths);
+  }
+  return owners;
+}
+
+/** How FieldOwners names one manager's way of writing. */
+export function ownerName(operation: string, subresource: string | undefined, manager: string): string {
+  return `${operation} ${subresource ?? "main"} ${manager}`;
+}
+
+function parseOwner(who: string) {
+  const [operation, part, ...manager] = who.split(" ");
+  return { operation, subresource: part === "main" ? undefined : part, manager: manager.join(" ") };
+}
+
 function minus(paths: ReadonlySet<string>, gone: ReadonlySet<string>): ReadonlySet<string> {
   return gone.size === 0 ? paths : new Set([...paths].filter((path) => !gone.has(path)));
 }

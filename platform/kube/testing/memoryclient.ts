@@ -84,9 +84,13 @@ function clientOver(options: MemoryClientOptions, guard: WriteGuard | undefined)
       write(call, () => storage.update(resourceName(ref), copy(object), "main", fieldManager)),
     patch: (ref, name, patch, call) => {
       const part = call?.subresource === "status" ? "status" : "main";
-      return write(call, () =>
-        storage.merge(resourceName(ref), keyOf(ref, name), copy(patch), part, fieldManager),
-      );
+      return write(call, () => {
+        const [collection, key] = [resourceName(ref), keyOf(ref, name)];
+        const answer = storage.merge(collection, key, copy(patch), part, fieldManager);
+        if (!answer.ok) return answer;
+        const metadata = { ...answer.object.metadata, managedFields: storage.managedFields(collection, key) };
+        return { ...answer, object: { ...answer.object, metadata } };
+      });
     },
     remove: async (ref, name, call) => {
       const answer = await write<unknown>(call, () =>
