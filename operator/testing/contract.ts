@@ -333,9 +333,10 @@ export function describeContract(title: string, mark: string, start: () => Promi
         metadata: { name, namespace },
         spec: { selector: { app: name }, ports: [{ name: "http", port: 80, protocol: "TCP" }] },
       };
-      const made = must(await us.apply(KINDS.service, wish));
+      const made = must(await us.create(KINDS.service, wish));
       const { clusterIP } = made.spec as { clusterIP: string };
       expect(clusterIP).toMatch(/^[\d.]+$/);
+      must(await handOver(us, KINDS.service, wish, { manager: "us" }));
       const labelled: KubeObject = { ...wish, metadata: { ...wish.metadata, labels: { a: "1" } } };
       const again = must(await us.apply(KINDS.service, labelled));
       expect((again.spec as { clusterIP: string }).clusterIP).toBe(clusterIP);

@@ -211,8 +211,7 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
   /** Ownership after a plain write. */
   const taken =
     (collection: string, before: KubeObject | undefined, manager: string) => (after: KubeObject) => {
-      const changed =
-        before === undefined ? leafPaths(saidBy(after)) : changedPaths(saidBy(before), saidBy(after));
+      const changed = changedPaths(before === undefined ? {} : saidBy(before), saidBy(after));
       const known = owners.get(ownersKey(collection, after)) ?? new Map();
       return takeFields(known, ownerName("Update", undefined, manager), changed, saidBy(after));
     };
@@ -234,7 +233,9 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
     create(collection, object, manager = "unknown") {
       if (objectsOf(collection).has(keyOf(object)))
         return refuse(409, "AlreadyExists", `${object.kind} "${object.metadata.name}" already exists`);
-      return store(collection, undefined, born(object), taken(collection, undefined, manager));
+      // What the server adds (a Service's address) belongs to nobody.
+      const own = new Map([[ownerName("Update", undefined, manager), leafPaths(saidBy(object))]]);
+      return store(collection, undefined, born(object), () => own);
     },
     update(collection, object, part, manager = "unknown") {
       const before = objectsOf(collection).get(keyOf(object));
