@@ -12,6 +12,7 @@ import {
   EVENT_NAMESPACE,
   gatewayGrants,
   NAMESPACE_GRANTS,
+  VIEWER_GRANTS,
 } from "../operator/access.ts";
 import type { FulfillmentCenter } from "../operator/api/fulfillment-center.ts";
 import { API_VERSION, FULFILLMENT_CENTER, ROUTING_TABLE } from "../operator/api/names.ts";
@@ -41,6 +42,7 @@ describe("the roles of the chart", () => {
     ["Role", "operator-lease", "its own namespace", NAMESPACE_GRANTS],
     ["Role", `${RELEASE}-operator-events`, "the namespace of events", EVENT_GRANTS],
     ["ClusterRole", `${RELEASE}-gateway`, "the gateway", gatewayGrants(REGION)],
+    ["ClusterRole", `${RELEASE}-viewer`, "people who look", VIEWER_GRANTS],
   ] as const)(
     "%s %s grants what the code says it needs in %s, no more and no less",
     async (kind, name, _where, grants) => {
@@ -48,7 +50,7 @@ describe("the roles of the chart", () => {
     },
   );
 
-  it("are these four, bound to the operator and the gateway alone", async () => {
+  it("are these five, bound to the operator and the gateway alone, and one to nobody", async () => {
     const objects = await renderChart({ values: LOCAL, local: true, namespace: "elsewhere" });
     const bindings = objects
       .filter(({ kind }) => kind.endsWith("RoleBinding"))
@@ -65,7 +67,7 @@ describe("the roles of the chart", () => {
       `${EVENT_NAMESPACE}: Role ${RELEASE}-operator-events -> ServiceAccount elsewhere/operator`,
       "elsewhere: Role operator-lease -> ServiceAccount elsewhere/operator",
     ]);
-    expect(await roles()).toHaveLength(4);
+    expect(await roles()).toHaveLength(5);
   });
 
   it("grant no wildcard and no way to more rights", async () => {

@@ -82,3 +82,20 @@ export const EVENT_GRANTS: readonly Grant[] = [
 export function gatewayGrants(region: string): readonly Grant[] {
   return [{ ref: ROUTING_TABLE, names: [region], verbs: FOLLOW, why: "where the cells of the region are" }];
 }
+
+const LOOK = ["get", "list", "watch"];
+
+/** What only looking takes, of people and of `kubectl cell status` and `plan`: everything of a cell but its Secrets. */
+export const VIEWER_GRANTS: readonly Grant[] = [
+  { ref: FULFILLMENT_CENTER, verbs: LOOK, why: "spec and status" },
+  { ref: ROUTING_TABLE, verbs: LOOK, why: "whether a cell takes orders" },
+  { ref: KINDS.namespace, verbs: LOOK, why: "whose namespace a cell's is" },
+  ...CELL_KINDS.filter((ref) => ref !== KINDS.secret).map((ref) => ({
+    ref,
+    verbs: LOOK,
+    why: "the objects of a cell, to foretell what a change does to them",
+  })),
+  { ref: KINDS.persistentVolumeClaim, verbs: LOOK, why: "which volumes grow, and which a deletion loses" },
+  { ref: KINDS.pod, verbs: LOOK, why: "why a pod does not start" },
+  { ref: KINDS.event, verbs: LOOK, why: "what happened last" },
+];

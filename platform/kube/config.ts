@@ -33,7 +33,7 @@ const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 const TOKEN_MAX_AGE_MS = 60_000;
 
 /**
- * Finds the API server: the given kubeconfig, else KUBECONFIG, else the pod's service account, else
+ * Finds the API server: the given kubeconfig, else those of KUBECONFIG (what the first of them says holds), else the pod's service account, else
  * ~/.kube/config. `context` chooses another context of the kubeconfig.
  */
 export async function loadClusterConfig(
@@ -41,16 +41,17 @@ export async function loadClusterConfig(
 ): Promise<ClusterConfigResult> {
   const env = options.env ?? process.env;
   const named =
-    options.kubeconfigPath ??
-    env.KUBECONFIG?.split(delimiter).find((path) => path !== "" && existsSync(path));
-  if (named !== undefined) return fromKubeconfig(named, options.context);
+    options.kubeconfigPath === undefined
+      ? (env.KUBECONFIG ?? "").split(delimiter).filter((path) => path !== "" && existsSync(path))
+      : [options.kubeconfigPath];
+  if (named.length > 0) return fromKubeconfig(named, options.context);
   if (env.KUBERNETES_SERVICE_HOST !== undefined && existsSync(join(SERVICE_ACCOUNT, "token")))
     return {
       ok: true,
       config: podConfig(SERVICE_ACCOUNT, env.KUBERNETES_SERVICE_HOST, env.KUBERNETES_SERVICE_PORT),
     };
   const own = join(homedir(), ".kube", "config");
-  if (existsSync(own)) return fromKubeconfig(own, options.context);
+  if (existsSync(own)) return fromKubeconfig([own], options.context);
   return noCluster("no Kubernetes API server is known: set KUBECONFIG to a kubeconfig file");
 }
 
@@ -87,16 +88,27 @@ export function podConfig(
   };
 }
 
-async function fromKubeconfig(path: string, context: string | undefined): Promise<ClusterConfigResult> {
+async function fromKubeconfig(
+  paths: readonly string[],
+  context: string | undefined,
+): Promise<ClusterConfigResult> {
   // Loaded only here: the package costs some 80 MB of memory, which a pod with a service account saves.
   const { KubeConfig } = await import("@kubernetes/client-node");
   const kubeconfig = new KubeConfig();
-  try {
-    kubeconfig.loadFromFile(path);
-  } catch (error) {
-    return noCluster(
-      `the kubeconfig ${path} cannot be read (${(error as Error).message}): check the path and the YAML`,
-    );
+  const path = paths.join(delimiter);
+  for (const one of paths) {
+    const part = new KubeConfig();
+    try {
+      part.loadFromFile(one);
+    } catch (error) {
+      return noCluster(
+        `the kubeconfig ${one} cannot be read (${(error as Error).message}): check the path and the YAML`,
+      );
+    }
+    kubeconfig.clusters = joined(kubeconfig.clusters, part.clusters);
+    kubeconfig.users = joined(kubeconfig.users, part.users);
+    kubeconfig.contexts = joined(kubeconfig.contexts, part.contexts);
+    kubeconfig.currentContext ||= part.currentContext;
   }
   if (context !== undefined) kubeconfig.setCurrentContext(context);
   const cluster = kubeconfig.getCurrentCluster();
@@ -118,6 +130,14 @@ async function fromKubeconfig(path: string, context: string | undefined): Promis
       credentials: kubeconfigCredentials(kubeconfig),
     },
   };
+}
+
+/** Entries of the first list, and those of the second whose names it does not have. */
+function joined<T extends { readonly name: string }>(
+  first: readonly T[] = [],
+  second: readonly T[] = [],
+): T[] {
+  return [...first, ...second.filter(({ name }) => !first.some((known) => known.name === name))];
 }
 
 interface CredentialSource {
