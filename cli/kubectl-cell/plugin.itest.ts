@@ -47,6 +47,7 @@ beforeAll(async () => {
   for (const program of ["kubectl-cell", "kubectl_complete-cell"])
     symlinkSync(join(import.meta.dirname, program), join(dir, program));
   must(await cluster.client.create(KINDS.deployment, operatorDeployment()));
+  await makeVolumes();
 });
 afterAll(async () => {
   await operator?.stop();
@@ -55,6 +56,9 @@ afterAll(async () => {
   await cluster?.client.patch(FULFILLMENT_CENTER, { name }, { metadata: { finalizers: null } });
   await cluster?.client.remove(KINDS.namespace, { name: `cell-${name}` });
   await cluster?.client.remove(ROUTING_TABLE, { name: region });
+  for (const claim of ["data-database-0", "data-cache-0"])
+    await cluster?.client.remove(VOLUME, { name: `${claim}-${name}` });
+  await cluster?.client.remove(STORAGE_CLASS, { name: storageClassName });
   await cluster?.close();
   rmSync(dir, { recursive: true, force: true });
 });
@@ -119,19 +123,52 @@ function operatorDeployment(): KubeObject {
   };
 }
 
-const SPEC: Record<string, unknown> = {
+/** Grows once, in the test of that. */
+let storage = "1Gi";
+const storageClassName = uniqueName("growing");
+const baseSpec = (): Record<string, unknown> => ({
   region,
   location: { latitude: "37.5663", longitude: "126.9018" },
   coverage: { radiusMeters: 8000 },
-  database: { engine: "PostgreSQL", storage: "1Gi" },
+  database: { engine: "PostgreSQL", storage, storageClassName },
   deletion: { policy: "Delete" },
-};
+});
+
+/** Volumes that the claims bind to, and that may grow: there is no provisioner here. */
+async function makeVolumes(): Promise<void> {
+  const provisioner = { provisioner: "kubernetes.io/no-provisioner", allowVolumeExpansion: true };
+  const metadata = { name: storageClassName };
+  must(
+    await cluster.client.create(STORAGE_CLASS, {
+      ...{ apiVersion: "storage.k8s.io/v1", kind: "StorageClass", metadata },
+      ...provisioner,
+    }),
+  );
+  for (const claim of ["data-database-0", "data-cache-0"])
+    must(
+      await cluster.client.create(VOLUME, {
+        ...{ apiVersion: "v1", kind: "PersistentVolume", metadata: { name: `${claim}-${name}` } },
+        spec: {
+          storageClassName,
+          capacity: { storage: "4Gi" },
+          accessModes: ["ReadWriteOnce"],
+          hostPath: { path: "/nowhere" },
+          claimRef: { namespace: `cell-${name}`, name: claim },
+        },
+      }),
+    );
+}
+const clusterWide = (group: string, plural: string, kind: string) => ({
+  ...{ group, version: "v1", plural, kind, namespaced: false },
+});
+const STORAGE_CLASS = clusterWide("storage.k8s.io", "storageclasses", "StorageClass");
+const VOLUME = clusterWide("", "persistentvolumes", "PersistentVolume");
 const manifest = (spec: Record<string, unknown>) =>
   toYaml({
     apiVersion: API_VERSION,
     kind: "FulfillmentCenter",
     metadata: { name },
-    spec: { ...SPEC, ...spec },
+    spec: { ...baseSpec(), ...spec },
   });
 
 async function read(): Promise<FulfillmentCenter | undefined> {
@@ -229,7 +266,7 @@ describe("kubectl cell plan", () => {
       { topology: "Separate", market: { currency: "JPY" } },
       "exact",
     ],
-    ["more of the cache", { cache: { memory: "128Mi" } }, "exact"],
+    ["more of the cache, with its volume", { cache: { memory: "128Mi" } }, "exact"],
     ["draining", { mode: "Draining" }, "exact"],
     ["fencing", { mode: "Fenced" }, "epochless"],
     ["its end", {}, "epochless"],
@@ -244,6 +281,18 @@ describe("kubectl cell plan", () => {
     const exact = precision === "exact";
     expect(exact ? foretold(plan) : epochless(foretold(plan))).toEqual(exact ? done : epochless(done));
     console.log(`${_title}: ${done.length} changes foretold, ${done.length} made`);
+  });
+
+  it("foretells more storage: the claim grows, and nothing restarts", async () => {
+    await settled();
+    const before = await snapshot();
+    storage = "2Gi";
+    const plan = await planned(manifest({}));
+    expect((await kubectl(["apply", "-f", "-"], manifest({}))).err).toBe("");
+    await settled();
+    expect(foretold(plan)).toEqual(happened(before, await snapshot()));
+    expect(foretold(plan)).toContain("change PersistentVolumeClaim/data-database-0");
+    expect(plan.preview.steps.flatMap(({ effects }) => effects.map(({ what }) => what))).toEqual(["grow"]);
   });
 
   it("refuses what the API server refuses, with its sentence, and exits with 1", async () => {
@@ -429,7 +478,7 @@ describe("with rights to read only", () => {
     ]);
   });
 
-  it("refuses a bad value by the schema, and says what it did not check", async () => {
+  it("refuses a bad value by the schema that the CRD is made from", async () => {
     const { code, err } = await asReader(["plan", "-f", "-"], manifest({ coverage: { radiusMeters: 1 } }));
     expect(code).toBe(1);
     expect(err).toContain("spec.coverage.radiusMeters");
