@@ -1,3 +1,4 @@
+import { ANNOTATIONS } from "../../operator/api/names.ts";
 import type { FieldChange } from "../../operator/preview/difference.ts";
 import type { ObjectChange } from "../../operator/preview/preview.ts";
 import type { CenterPlan } from "./plan.ts";
@@ -114,7 +115,11 @@ function leftLines({ preview: { left } }: CenterPlan, columns: number, paint: Pa
     names.length === 0
       ? []
       : [`  ${paint(style, word)} ${wrap(names.join(", "), columns - 10, "         ")}`];
-  return [...line("green", "kept:  ", left.kept), ...line("red", "lost:  ", left.lost)];
+  const heir =
+    left.adopt === undefined
+      ? []
+      : [`  a new center takes it over with the annotation ${ANNOTATIONS.adopt}=${left.adopt}`];
+  return [...line("green", "kept:  ", left.kept), ...line("red", "lost:  ", left.lost), ...heir];
 }
 
 function totals({ action, preview }: CenterPlan): string {

@@ -49,8 +49,7 @@ describe("a plan in words", () => {
       What restarts, in this order
         1.  Job provision-<hash> runs: makes roles, schema and topics; services keep running
             meanwhile, and new ones wait for it.
-        2.  Deployment cell restarts: 1 pod, one after the other; each new one is ready before its
-            predecessor ends, so requests go on.
+        2.  Deployment cell restarts: a new pod is ready before the old one ends, so requests go on.
 
       Plan: 1 to make, 1 to change, 1 to delete; 1 workload restarts, 1 Job runs."
     `);

@@ -27,9 +27,10 @@ export function effectSteps(passes: readonly PreviewPass[], before: PreviewClust
   const steps: EffectStep[] = [];
   for (const { written, removed } of passes) {
     const effects: Effect[] = [];
+    const serving = [...known.values()].some(({ kind }) => kind === "Deployment");
     for (const object of written) {
       const id = identity(object);
-      effects.push(...effectsOf(object, known.get(id), exact.has(id)));
+      effects.push(...effectsOf(object, known.get(id), exact.has(id), serving));
       known.set(id, object);
       exact.add(id);
     }
@@ -43,10 +44,16 @@ export function effectSteps(passes: readonly PreviewPass[], before: PreviewClust
   return steps;
 }
 
-function effectsOf(object: KubeObject, old: KubeObject | undefined, exact: boolean): Effect[] {
+/** `exact`: `old` is a wish, without the server's defaults; `serving`: there are services already. */
+function effectsOf(
+  object: KubeObject,
+  old: KubeObject | undefined,
+  exact: boolean,
+  serving: boolean,
+): Effect[] {
   const id = identity(object);
   if (object.kind === "Job")
-    return old === undefined ? [{ object: id, what: "run", note: jobNote(object) }] : [];
+    return old === undefined ? [{ object: id, what: "run", note: jobNote(object, serving) }] : [];
   if (object.kind === "PersistentVolumeClaim") return [growth(object, old)];
   if (object.kind !== "Deployment" && object.kind !== "StatefulSet") return [];
   const replicas = replicasOf(object);
@@ -79,6 +86,8 @@ function pods(count: number): string {
 }
 
 function restartNote({ kind, metadata: { name } }: KubeObject, replicas: number): string {
+  if (kind === "Deployment" && replicas === 1)
+    return "a new pod is ready before the old one ends, so requests go on.";
   if (kind === "Deployment")
     return `${pods(replicas)}, one after the other; each new one is ready before its predecessor ends, so requests go on.`;
   if (name === "cache")
@@ -91,9 +100,11 @@ function restartNote({ kind, metadata: { name } }: KubeObject, replicas: number)
   );
 }
 
-function jobNote({ metadata: { name } }: KubeObject): string {
+function jobNote({ metadata: { name } }: KubeObject, serving: boolean): string {
   if (name.startsWith("provision-"))
-    return "makes roles, schema and topics; services keep running meanwhile, and new ones wait for it.";
+    return serving
+      ? "makes roles, schema and topics; services keep running meanwhile, and new ones wait for it."
+      : "makes roles, schema and topics; services wait for it.";
   if (name.startsWith("fence-")) return "shuts every writer of the cell out of its database.";
   if (name.startsWith("remove-")) return "removes the cell's topics from Kafka.";
   return "runs once.";

@@ -201,6 +201,7 @@ describe("a deletion", () => {
     const world = provisionedWorld(center({ deletion: { policy: "Retain" } }));
     const found = preview(world, leaving(world));
     expect(found.left).toEqual({
+      adopt: world.namespace?.metadata.uid,
       kept: ["Namespace/cell-seoul-mapo", "Secret/database", "Secret/cache", "Secret/trust"],
       lost: [],
     });

@@ -43,6 +43,8 @@ export interface Preview {
 export interface Leftover {
   readonly kept: readonly string[];
   readonly lost: readonly string[];
+  /** Uid by which a new center takes the kept namespace over. */
+  readonly adopt?: string;
 }
 
 /**
@@ -165,10 +167,12 @@ function leftover(before: PreviewCluster, after: PreviewCluster): Leftover {
       ["Namespace", "PersistentVolumeClaim", "Secret"].includes(kind),
     );
   const kept = new Set(valuable(after).map(identity));
+  const adopt = after.observed.namespace?.metadata.uid;
   return {
     kept: [...kept],
     lost: valuable(before)
       .map(identity)
       .filter((id) => !kept.has(id)),
+    ...(adopt === undefined ? {} : { adopt }),
   };
 }
