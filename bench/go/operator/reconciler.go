@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -10,12 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -192,18 +190,13 @@ func (r *centerReconciler) ensure(ctx context.Context, object client.Object) (cl
 	live := made.(client.Object)
 	err = r.Get(ctx, client.ObjectKeyFromObject(object), live)
 	if err == nil {
-		object.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
 		if secret, is := object.(*corev1.Secret); is {
 			// What was drawn once stays.
 			secret.Data = nil
 		}
-		// The one field that a wish cannot leave out: as a zero time it would differ from every other.
-		object.SetCreationTimestamp(live.GetCreationTimestamp())
-		if equality.Semantic.DeepDerivative(object, live) {
+		if within(reflect.ValueOf(object), reflect.ValueOf(live)) {
 			return live, nil
 		}
-		object.GetObjectKind().SetGroupVersionKind(gvk)
-		object.SetCreationTimestamp(metav1.Time{})
 		return live, r.apply(ctx, object)
 	}
 	if !apierrors.IsNotFound(err) {
