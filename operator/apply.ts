@@ -7,6 +7,7 @@ import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { FulfillmentCenterStatus } from "./api/fulfillment-center-status.ts";
 import { API_VERSION, FINALIZER, FULFILLMENT_CENTER } from "./api/names.ts";
 import { type Drift, driftOf } from "./drift.ts";
+import { holdsOf } from "./hold.ts";
 import { identity, type Observed } from "./observed.ts";
 import type { Plan } from "./plan.ts";
 import type { SecretMemory } from "./secret-memory.ts";
@@ -18,6 +19,7 @@ export interface Writer {
   readonly stores: Pick<Stores, "of">;
   readonly memory: Pick<SecretMemory, "knows" | "remember">;
   readonly refOf: (object: Pick<KubeObject, "apiVersion" | "kind">) => ResourceRef;
+  readonly nowMs: () => number;
 }
 
 export interface WriteFailure {
@@ -85,9 +87,11 @@ async function put(
   signal: AbortSignal,
 ): Promise<Put> {
   const ref = writer.refOf(object);
-  const absent = writer.stores.of(ref)?.get(keyOf(object)) === undefined;
-  if (CREATED.has(object.kind) && (absent || !seen.has(identity(object))))
+  const live = writer.stores.of(ref)?.get(keyOf(object));
+  if (CREATED.has(object.kind) && (live === undefined || !seen.has(identity(object))))
     return create(writer, owner, object, signal);
+  // Somebody may have taken hold of it since the pass began.
+  if (live !== undefined && holdsOf([live], writer.nowMs()).held.size > 0) return {};
   const onlyIfUnchanged = object.kind === "Secret";
   const result = await writer.applier.apply(object, { owner, signal, onlyIfUnchanged });
   if (!result.ok) return { failure: result };

@@ -148,7 +148,8 @@ function createWriter(
     claim: claimed,
     time: options.time ?? systemTime,
   });
-  return { client, applier, stores, refOf, memory };
+  const nowMs = options.nowMs ?? options.time?.nowMs ?? Date.now;
+  return { client, applier, stores, refOf, memory, nowMs };
 }
 
 interface Parts {
