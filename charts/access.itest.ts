@@ -253,7 +253,9 @@ describe("an installation on an API server of its own", () => {
       ),
     );
     expect([...used].filter((one) => !granted.includes(one)).sort()).toEqual([]);
-    expect(granted.filter((one) => !used.has(one) && !RARE.has(one)).sort()).toEqual([]);
+    // First lists are streamed over the watch; the right to list is for servers that cannot.
+    const asWatch = (one: string) => used.has(one.replace(/ list$/, " watch"));
+    expect(granted.filter((one) => !used.has(one) && !asWatch(one) && !RARE.has(one)).sort()).toEqual([]);
   });
 
   it("lets the gateway follow the table of its region, and no other", async () => {

@@ -195,6 +195,7 @@ describe("a cell", () => {
     expect(found.filter((one) => one.startsWith("cell-gangnam/"))).toEqual([
       "cell-gangnam/cell -> cell-gangnam/cache:6379",
       "cell-gangnam/cell -> cell-gangnam/database:5432",
+      "cell-gangnam/provision -> cell-gangnam/cache:6379",
       "cell-gangnam/provision -> cell-gangnam/database:5432",
     ]);
   });

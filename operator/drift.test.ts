@@ -127,14 +127,14 @@ describe("the memory of Secrets", () => {
     data: { orders: text },
   });
 
-  it("puts back what was changed or deleted, in the same namespace only", () => {
+  it("puts back what was changed, leaves missing what is missing, in the same namespace only", () => {
     const memory = createSecretMemory();
     memory.remember("uid-1", "a", secret("right"));
     expect(memory.restored("uid-1", "a", [secret("wrong"), secret("new", "cache")])).toEqual([
       secret("right"),
       secret("new", "cache"),
     ]);
-    expect(memory.restored("uid-1", "a", [])).toEqual([secret("right")]);
+    expect(memory.restored("uid-1", "a", [])).toEqual([]);
     expect(memory.restored("uid-2", "a", [secret("wrong")])).toEqual([secret("wrong")]);
     memory.forget("a");
     expect(memory.restored("uid-1", "a", [secret("wrong")])).toEqual([secret("wrong")]);

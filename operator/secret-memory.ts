@@ -2,11 +2,11 @@ import type { KubeObject } from "../platform/kube/objects.ts";
 
 /**
  * What each Secret of a cell was when the operator last wrote it or found it in order. Nothing else knows a password
- * that a person has overwritten or deleted, and the database keeps the old one. Only in memory: after a restart, what the
+ * that a person has overwritten, and the database keeps the old one. Only in memory: after a restart, what the
  * cluster has is taken for right.
  */
 export interface SecretMemory {
-  /** The objects as they should be: Secrets that were changed or deleted are as they were. */
+  /** The objects as they should be: Secrets that were changed are as they were. What is missing stays missing, and is told. */
   restored(
     namespaceUid: string | undefined,
     center: string,
@@ -32,14 +32,10 @@ export function createSecretMemory(): SecretMemory {
     restored(namespaceUid, center, objects) {
       const known = centers.get(center);
       if (known === undefined || known.namespaceUid !== namespaceUid) return objects;
-      const present = new Set(
-        objects.filter(({ kind }) => kind === "Secret").map(({ metadata }) => metadata.name),
-      );
-      const right = objects.map((object) => {
+      return objects.map((object) => {
         const before = object.kind === "Secret" ? known.secrets.get(object.metadata.name) : undefined;
         return before === undefined ? object : { ...object, data: before.data };
       });
-      return [...right, ...[...known.secrets.values()].filter(({ metadata }) => !present.has(metadata.name))];
     },
     remember(namespaceUid, center, secret) {
       if (namespaceUid === undefined) return;

@@ -7,7 +7,7 @@ export interface Lane {
 }
 
 /** What shares the API server and the machine's network runs in one lane; what has a database of its own in the other. */
-const SHARES_API_SERVER = ["operator/", "platform/kube/", "charts/", "crds/", "local/", "region/"];
+const SHARES_API_SERVER = ["operator/", "cli/", "platform/kube/", "charts/", "crds/", "local/", "region/"];
 
 /** Every integration test file of the tree, in exactly one lane; paths relative to `root`. */
 export async function integrationLanes(root: string): Promise<Lane[]> {

@@ -200,6 +200,10 @@ export function provisionedWorld(fc: FulfillmentCenter): World {
   world.settle();
   world.readyWorkloads();
   world.settle();
+  if ([...world.objects.keys()].some((key) => key.startsWith("Job/database-init-"))) {
+    world.endJob("database-init", "");
+    world.settle();
+  }
   world.endJob("provision", JSON.stringify({ ok: true, epoch: world.fc.status?.epoch, schema: "s1" }));
   world.settle();
   world.readyWorkloads();
