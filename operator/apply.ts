@@ -1,6 +1,6 @@
 import type { Applier } from "../platform/kube/applycache.ts";
 import type { KubeClient } from "../platform/kube/client.ts";
-import { isTemporary, type KubeFailure } from "../platform/kube/failures.ts";
+import { isTemporary, type KubeFailure, type KubeResult } from "../platform/kube/failures.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
 import { type KubeObject, keyOf, type ResourceRef } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
@@ -136,7 +136,7 @@ function isPassing(failure: KubeFailure): boolean {
   );
 }
 
-/** Writes the status when it says something new. */
+/** Writes the status when it says something new; refused with a conflict when the center has changed since it was read. */
 export async function applyStatus(
   writer: Writer,
   fc: FulfillmentCenter,
@@ -144,11 +144,6 @@ export async function applyStatus(
   signal: AbortSignal,
 ): Promise<KubeFailure | undefined> {
   const { name, uid, resourceVersion } = fc.metadata;
-  // A number is issued once: on a stale copy this write must be refused instead of replacing a newer one.
-  const issues =
-    status.epoch !== fc.status?.epoch ||
-    status.fencedEpoch !== fc.status?.fencedEpoch ||
-    status.credentials?.generation !== fc.status?.credentials?.generation;
   const result = await writer.applier.applyStatus(
     {
       apiVersion: API_VERSION,
@@ -156,7 +151,9 @@ export async function applyStatus(
       metadata: {
         name,
         ...(uid === undefined ? {} : { uid }),
-        ...(issues && resourceVersion !== undefined ? { resourceVersion } : {}),
+        // A number is issued once: on a stale copy the write must be refused. The uid alone is no condition: the API server
+        // writes the status of a namesake in spite of it.
+        ...(resourceVersion === undefined ? {} : { resourceVersion }),
       },
       status,
     },
@@ -165,20 +162,23 @@ export async function applyStatus(
   return result.ok ? undefined : result;
 }
 
-/** Adds or removes our finalizer; refused with a conflict when the center has changed since it was read. */
+/**
+ * Adds or removes our finalizer; refused with a conflict when the center has changed since it was read. Returns the center
+ * as it is then; one that is gone is success for a removal.
+ */
 export async function writeFinalizer(
   writer: Writer,
   fc: FulfillmentCenter,
   change: "add" | "remove",
   signal: AbortSignal,
-): Promise<KubeFailure | undefined> {
+): Promise<KubeResult<FulfillmentCenter>> {
   const others = (fc.metadata.finalizers ?? []).filter((finalizer) => finalizer !== FINALIZER);
   const { name, resourceVersion } = fc.metadata;
-  const result = await writer.client.patch(
+  const result = await writer.client.patch<FulfillmentCenter>(
     FULFILLMENT_CENTER,
     { name },
     { metadata: { resourceVersion, finalizers: change === "add" ? [...others, FINALIZER] : others } },
     { signal },
   );
-  return result.ok || (change === "remove" && result.code === "notFound") ? undefined : result;
+  return change === "remove" && !result.ok && result.code === "notFound" ? { ok: true, value: fc } : result;
 }

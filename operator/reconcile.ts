@@ -77,15 +77,27 @@ export function createReconcile(deps: ReconcileDeps) {
     for (const { object, failure } of failures)
       log.warn({ center: name, object, code: failure.code, error: failure.message }, "a write was refused");
     if (failures.some(({ failure }) => failure.code === "notLeader" || failure.code === "aborted")) return {};
-    const finished = plan.finalizer === "remove" && failures.length === 0;
-    const problem =
-      (plan.finalizer === "add" ? await writeFinalizer(writer, fc, "add", signal) : undefined) ??
-      (finished
-        ? await writeFinalizer(writer, fc, "remove", signal)
-        : await applyStatus(writer, fc, status, signal));
+    const change = plan.finalizer === "remove" && failures.length > 0 ? "keep" : plan.finalizer;
+    const problem = await writeCenter(writer, fc, { change, status }, signal);
     for (const notice of [...noticesBetween(fc.status, status), ...plan.notices]) tell(fc, notice);
     return resultOf(plan, status, failures.length > 0, problem, log, name);
   };
+}
+
+/** The finalizer and the status, each only on the center as this pass saw it. */
+async function writeCenter(
+  writer: Writer,
+  fc: FulfillmentCenter,
+  { change, status }: { readonly change: Plan["finalizer"]; readonly status: Plan["status"] },
+  signal: AbortSignal,
+): Promise<KubeFailure | undefined> {
+  if (change === "keep") return applyStatus(writer, fc, status, signal);
+  const written = await writeFinalizer(writer, fc, change, signal);
+  if (!written.ok) return written;
+  // One that was let go may be gone by now.
+  return change === "remove"
+    ? undefined
+    : applyStatus(writer, { ...fc, metadata: written.value.metadata }, status, signal);
 }
 
 function resultOf(

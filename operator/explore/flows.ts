@@ -31,7 +31,7 @@ export interface Flow {
   readonly ends: "stays" | "retained" | "gone";
 }
 
-export const FLOW_NAMES = ["create", "update", "drain", "fence", "delete", "retain"] as const;
+export const FLOW_NAMES = ["create", "update", "drain", "fence", "delete", "retain", "remake"] as const;
 export type FlowName = (typeof FLOW_NAMES)[number];
 
 const DELETE = { deletion: { policy: "Delete" as const } };
@@ -106,6 +106,18 @@ export const FLOWS: Readonly<Record<FlowName, Flow>> = {
     name: "delete",
     from: DELETE,
     steps: [{ act: { kind: "delete" }, isDone: isGone }],
+    ends: "gone",
+  },
+  remake: {
+    name: "remake",
+    from: DELETE,
+    steps: [
+      { act: { kind: "delete" }, isDone: isGone },
+      {
+        act: { kind: "create", spec: DELETE },
+        isDone: (view) => isReady(view) && view.cell?.epoch === view.fc?.status?.epoch,
+      },
+    ],
     ends: "gone",
   },
   retain: {

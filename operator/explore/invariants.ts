@@ -23,6 +23,9 @@ export function watchInvariants(
   const violations: string[] = [];
   const jobs = new Map<string, string>();
   const epochs = new Map<string, number>();
+  const lives = new Map<string, { uid: string | undefined; epoch: number; before: number }>();
+  for (const fc of storage.list("fulfillmentcenters.cells.fulfillment.io"))
+    namesakeFault(fc as FulfillmentCenter, lives);
   const object = (sentence: string | undefined) => {
     if (sentence !== undefined && violations.length < MAX_VIOLATIONS && !violations.includes(sentence))
       violations.push(sentence);
@@ -33,7 +36,10 @@ export function watchInvariants(
 
   storage.onChange((change) => {
     const { type, object: after, previous } = change;
-    if (after.kind === "FulfillmentCenter") object(centerFault(change));
+    if (after.kind === "FulfillmentCenter") {
+      object(centerFault(change));
+      object(namesakeFault(after as FulfillmentCenter, lives));
+    }
     if (after.kind === "RoutingTable") for (const fault of tableFaults(change, epochs)) object(fault);
     if (after.kind === "Secret") object(secretFault(change));
     if (after.kind === "Pod" && type === "ADDED") object(shards.objectionTo(after));
@@ -76,6 +82,20 @@ function centerFault({ object, previous }: FakeChange): string | undefined {
   if (before?.fencedEpoch !== undefined && fencedEpoch === undefined && epoch <= before.fencedEpoch)
     return `epoch ${epoch} is not above ${before.fencedEpoch}, which shut the cell out`;
   return undefined;
+}
+
+/** A center that is made again begins above every number of the one before it. */
+function namesakeFault(
+  { metadata, status }: FulfillmentCenter,
+  lives: Map<string, { uid: string | undefined; epoch: number; before: number }>,
+): string | undefined {
+  const known = lives.get(metadata.name);
+  const epoch = Math.max(status?.epoch ?? 0, status?.fencedEpoch ?? 0);
+  const before = known === undefined || known.uid === metadata.uid ? (known?.before ?? 0) : known.epoch;
+  lives.set(metadata.name, { uid: metadata.uid, epoch, before });
+  return status?.epoch !== undefined && status.epoch <= before
+    ? `a center made again got epoch ${status.epoch} after ${before}`
+    : undefined;
 }
 
 function tableFaults({ object, previous }: FakeChange, highest: Map<string, number>): string[] {

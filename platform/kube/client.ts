@@ -89,8 +89,8 @@ export interface KubeClient {
     options?: WriteOptions & { force?: boolean; fieldManager?: string },
   ): Promise<KubeResult<T>>;
   /**
-   * Server-side apply of `object.status` only. A uid or resourceVersion in its metadata is a condition: `conflict`
-   * when the live object has another version, `conflict` or `invalid` (by its kind) when it has another uid.
+   * Server-side apply of `object.status` only. A resourceVersion in its metadata is a condition: `conflict` when the live
+   * object has another one. A uid is none for custom resources: the status of a namesake is written.
    */
   applyStatus<T extends KubeObject>(
     ref: ResourceRef,

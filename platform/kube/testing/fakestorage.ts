@@ -189,7 +189,8 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
   ): FakeAnswer {
     if (before === undefined) return NOT_FOUND;
     const wanted = next.metadata;
-    if (wanted.uid !== undefined && wanted.uid !== before.metadata.uid)
+    // The status of a custom resource is written whatever uid the writer had in mind.
+    if (part === "main" && wanted.uid !== undefined && wanted.uid !== before.metadata.uid)
       return refuse(409, "Conflict", "uid mismatch");
     if (wanted.resourceVersion !== undefined && wanted.resourceVersion !== before.metadata.resourceVersion)
       return refuse(409, "Conflict", "the object has been modified");
