@@ -3,7 +3,7 @@ import type { KubeFailure, KubeResult } from "../platform/kube/failures.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
 import { type KubeObject, type ResourceRef, resourceName, stripHistory } from "../platform/kube/objects.ts";
 import { createStore, type WritableStore } from "../platform/kube/store.ts";
-import { cellNamespace, FULFILLMENT_CENTER, ROUTING_TABLE } from "./api/names.ts";
+import { cellNamespace, ROUTING_TABLE } from "./api/names.ts";
 import { gatewayKeySecret } from "./keys.ts";
 import { type Following, type Stores, storesOver } from "./stores.ts";
 
@@ -23,7 +23,7 @@ interface Reading {
 }
 
 /**
- * Fills the operator's own copies by plain GET and LIST, restricted to what concerns one center. Kinds that are
+ * Fills the operator's own copies by plain GET and LIST, restricted to what concerns one center; the other centers are its neighbours. Kinds that are
  * forbidden to the caller stay empty and are named; any other failure ends the reading.
  */
 export async function readSnapshot(options: {
@@ -65,7 +65,6 @@ async function read(
   const namespace = cellNamespace(center);
   const named = (name: string, inside?: string) =>
     present(client.get(ref, { name, ...(inside === undefined ? {} : { namespace: inside }) }));
-  if (ref.kind === FULFILLMENT_CENTER.kind) return named(center);
   if (ref.kind === ROUTING_TABLE.kind) return named(region);
   if (ref.kind === KINDS.namespace.kind) return named(namespace);
   const selector = how.labelSelector === undefined ? {} : { labelSelector: how.labelSelector };

@@ -23,7 +23,9 @@ it("brings centers to Ready with kwok, and counts what that asks of the API serv
   const created = Object.entries(calls)
     .filter(([call]) => call.startsWith("create ") && call !== "create events")
     .reduce((sum, [, count]) => sum + count, 0);
-  expect(created).toBe(centers * objectsPerCenter);
+  // A center tries its neighbours again when one comes: at most two more Jobs for each.
+  expect(created).toBeGreaterThanOrEqual(centers * objectsPerCenter);
+  expect(created).toBeLessThanOrEqual(centers * (objectsPerCenter + 2));
   expect(eventToWriteMs.count).toBe(centers);
   expect(neighbours.besideBroken.count).toBe(neighbours.alone.count);
   expect(rows.filter(({ ok }) => ok === false)).toEqual([]);
