@@ -293,49 +293,48 @@ it("touches one slice at a time on every way, and arrives", () => {
           },
         }),
   });
-  fc.assert(
-    fc.property(fc.array(event, { maxLength: 40 }), (events) => {
-      const live = new Map(ROLLOUT_ORDER.map((name) => [name as string, deployment(name, "a", 1)]));
-      let revision = "a";
-      const pass = (blockedBy?: string) => {
-        const input = {
-          wanted: ROLLOUT_ORDER.map((name) => deployment(name, revision)),
-          earlier: ROLLOUT_ORDER.map((name) => deployment(name, "a")),
-          provisioned: true,
-          serving: true,
-          blockedBy,
-        };
-        const before = new Map(live);
-        const { apply } = planRollout(input, { objects: [...live.values()] });
-        const moved = apply.filter((object) => {
-          const was = live.get(object.metadata.name);
-          const same = revisionOf(was) === revisionOf(object);
-          if (!same) live.set(object.metadata.name, { ...object, status: deployment("", "", 0).status });
-          return was !== undefined && !same;
-        });
-        expect(moved.length).toBeLessThanOrEqual(1);
-        const unfinished = [...before.values()].filter(
-          (object) => revisionOf(object) === revision && !rolloutOf(object).complete,
-        );
-        if (moved.length > 0) expect(unfinished).toEqual([]);
-        for (const { metadata } of moved) expect(revisionOf(live.get(metadata.name))).toBe(revision);
+  const arrives = fc.property(fc.array(event, { maxLength: 40 }), (events) => {
+    const live = new Map(ROLLOUT_ORDER.map((name) => [name as string, deployment(name, "a", 1)]));
+    let revision = "a";
+    const pass = (blockedBy?: string) => {
+      const input = {
+        wanted: ROLLOUT_ORDER.map((name) => deployment(name, revision)),
+        earlier: ROLLOUT_ORDER.map((name) => deployment(name, "a")),
+        provisioned: true,
+        serving: true,
+        blockedBy,
       };
-      for (const one of events) {
-        const { what, name } = one;
-        const revisionNow = revisionOf(live.get(name));
-        if (what === "want") revision = one.revision;
-        else if (what === "delete") live.delete(name);
-        else if (what !== "block" && revisionNow !== undefined)
-          live.set(name, deployment(name, revisionNow, what === "ready" ? 1 : 0));
-        pass(what === "block" ? "the cache is away" : undefined);
-      }
-      for (let round = 0; round < 10; round++) {
-        pass();
-        for (const [name, object] of live) live.set(name, deployment(name, revisionOf(object)!, 1));
-      }
-      expect([...live.values()].map(revisionOf)).toEqual(ROLLOUT_ORDER.map(() => revision));
-    }),
-  );
+      const before = new Map(live);
+      const { apply } = planRollout(input, { objects: [...live.values()] });
+      const moved = apply.filter((object) => {
+        const was = live.get(object.metadata.name);
+        const same = revisionOf(was) === revisionOf(object);
+        if (!same) live.set(object.metadata.name, { ...object, status: deployment("", "", 0).status });
+        return was !== undefined && !same;
+      });
+      expect(moved.length).toBeLessThanOrEqual(1);
+      const unfinished = [...before.values()].filter(
+        (object) => revisionOf(object) === revision && !rolloutOf(object).complete,
+      );
+      if (moved.length > 0) expect(unfinished).toEqual([]);
+      for (const { metadata } of moved) expect(revisionOf(live.get(metadata.name))).toBe(revision);
+    };
+    for (const one of events) {
+      const { what, name } = one;
+      const revisionNow = revisionOf(live.get(name));
+      if (what === "want") revision = one.revision;
+      else if (what === "delete") live.delete(name);
+      else if (what !== "block" && revisionNow !== undefined)
+        live.set(name, deployment(name, revisionNow, what === "ready" ? 1 : 0));
+      pass(what === "block" ? "the cache is away" : undefined);
+    }
+    for (let round = 0; round < 10; round++) {
+      pass();
+      for (const [name, object] of live) live.set(name, deployment(name, revisionOf(object)!, 1));
+    }
+    expect([...live.values()].map(revisionOf)).toEqual(ROLLOUT_ORDER.map(() => revision));
+  });
+  void fc.assert(arrives);
 });
 
 it("reaches who answers a call before who makes it", () => {
