@@ -97,7 +97,7 @@ function planCell(
   const startOver = namespaceReplaced(fc, observed) && owned.ownership.kind !== "adopting";
   const leaseEpoch = startOver ? undefined : leaseEpochSeen(fc, observed, settings);
   const epochs = decideEpochs(fc, observed, { leaseEpoch, startOver }, nowMs);
-  const credentials = credentialsOf(fc, observed, startOver);
+  const credentials = credentialsOf(fc, secretData(observed.objects), startOver);
   const cell = cellOf(fc, settings, epochs.epoch, credentials);
   const parts = partsOf(cell, epochs, observed, givens.random);
   const provision = outcomeOf(parts.provisionJob, observed);

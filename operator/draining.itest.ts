@@ -2,13 +2,21 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { KINDS } from "../platform/kube/kinds.ts";
-import { findCondition, type KubeObject } from "../platform/kube/objects.ts";
+import { findCondition } from "../platform/kube/objects.ts";
 import { createVerifier, generateKey } from "../platform/trust.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
-import { API_VERSION, FULFILLMENT_CENTER, ROUTING_TABLE } from "./api/names.ts";
+import { FULFILLMENT_CENTER, ROUTING_TABLE } from "./api/names.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
 import { askCell } from "./draining.ts";
-import { connectTestCluster, must, type TestCluster, uniqueName, until } from "./testing/cluster.ts";
+import { newCenter } from "./testing/center.ts";
+import {
+  connectTestCluster,
+  discardCenter,
+  must,
+  type TestCluster,
+  uniqueName,
+  until,
+} from "./testing/cluster.ts";
 import { startTestOperator, type TestOperator } from "./testing/operator.ts";
 import { type CellRuntime, startCellRuntime } from "./testing/runtime.ts";
 
@@ -47,9 +55,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await operator?.stop();
   await runtime?.stop();
-  await cluster?.client.remove(FULFILLMENT_CENTER, { name });
-  await cluster?.client.patch(FULFILLMENT_CENTER, { name }, { metadata: { finalizers: null } });
-  await cluster?.client.remove(KINDS.namespace, { name: `cell-${name}` });
+  if (cluster !== undefined) await discardCenter(cluster, name);
   await cluster?.client.remove(ROUTING_TABLE, { name: region });
   await cluster?.close();
   await new Promise((resolve) => server?.close(resolve));
@@ -95,19 +101,7 @@ it("drains a center: no new orders at once, told how many are open, then that no
   };
   const mode = async (value: string) =>
     must(await cluster.client.patch(FULFILLMENT_CENTER, { name }, { spec: { mode: value } }));
-  must(
-    await cluster.client.create(FULFILLMENT_CENTER, {
-      apiVersion: API_VERSION,
-      kind: "FulfillmentCenter",
-      metadata: { name },
-      spec: {
-        region,
-        location: { latitude: "37.5663", longitude: "126.9018" },
-        coverage: { radiusMeters: 8000 },
-        database: { engine: "PostgreSQL", storage: "1Gi" },
-      },
-    } as KubeObject),
-  );
+  must(await cluster.client.create(FULFILLMENT_CENTER, newCenter(name, region)));
   await until("it is routed to", async () => (await weight()) === 100);
   const trust = must(await cluster.client.get(KINDS.secret, { name: "trust", namespace: `cell-${name}` }));
   const text = (trust.data as Record<string, string>)["jwks.json"] ?? "";
@@ -129,5 +123,7 @@ it("drains a center: no new orders at once, told how many are open, then that no
   expect(callers.at(-1)).toBe("/internal/drain cell operator");
   await mode("Active");
   await until("it is routed to again", async () => (await weight()) === 100);
+  // The table and the status are written by two controllers, in either order.
+  await until("it says that it is not being drained", async () => (await draining())?.status === "False");
   expect(await draining()).toMatchObject({ status: "False", reason: "NotDraining" });
 });

@@ -4,8 +4,9 @@ import { KINDS } from "../platform/kube/kinds.ts";
 import { findCondition, type KubeObject, type ResourceRef } from "../platform/kube/objects.ts";
 import { silentLog, silentMetrics } from "../platform/kube/ports.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
-import { ANNOTATIONS, API_VERSION, FULFILLMENT_CENTER, LABELS, ROUTING_TABLE } from "./api/names.ts";
+import { ANNOTATIONS, FULFILLMENT_CENTER, LABELS, ROUTING_TABLE } from "./api/names.ts";
 import { CELL_KINDS } from "./stores.ts";
+import { newCenter } from "./testing/center.ts";
 import { connectTestCluster, must, type TestCluster, uniqueName, until } from "./testing/cluster.ts";
 import { startTestOperator, type TestOperator } from "./testing/operator.ts";
 import { type CellRuntime, startCellRuntime } from "./testing/runtime.ts";
@@ -24,20 +25,7 @@ beforeAll(async () => {
   runtime = startCellRuntime(cluster.client);
   hand = clientNamed("kubectl-edit");
   operator = await startTestOperator(cluster);
-  must(
-    await cluster.client.create(FULFILLMENT_CENTER, {
-      apiVersion: API_VERSION,
-      kind: "FulfillmentCenter",
-      metadata: { name },
-      spec: {
-        region,
-        location: { latitude: "37.5663", longitude: "126.9018" },
-        coverage: { radiusMeters: 8000 },
-        database: { engine: "PostgreSQL", storage: "1Gi" },
-        deletion: { policy: "Delete" },
-      },
-    } as KubeObject),
-  );
+  must(await cluster.client.create(FULFILLMENT_CENTER, newCenter(name, region)));
   await ready();
 });
 afterAll(async () => {

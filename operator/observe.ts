@@ -35,9 +35,9 @@ export async function observe(
   const found = stores.owned.flatMap((store) => stores.ofCenter(store, name)).filter(inside);
   const own = stores.namespaces.get(namespace);
   const objects = memory?.restored(own?.metadata.uid, name, found) ?? found;
-  const { trust } = secretData(objects);
-  const { generation } = credentialsOf(fc, { objects }, false);
-  const keyOf = (number: number) => keyFromSecret(trust?.[cellKeyFile(number)]);
+  const secrets = secretData(objects);
+  const { generation } = credentialsOf(fc, secrets, false);
+  const keyOf = (number: number) => keyFromSecret(secrets.trust?.[cellKeyFile(number)]);
   const key = keyOf(generation);
   const drain = draining === undefined ? undefined : drainOf(draining, fc, objects, key);
   return {

@@ -3,8 +3,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { KINDS } from "../platform/kube/kinds.ts";
 import { findCondition, formatTime, type KubeObject } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter, FulfillmentCenterInput } from "./api/fulfillment-center.ts";
-import { ANNOTATIONS, API_VERSION, FULFILLMENT_CENTER, LABELS, ROUTING_TABLE } from "./api/names.ts";
+import { ANNOTATIONS, FULFILLMENT_CENTER, LABELS, ROUTING_TABLE } from "./api/names.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
+import { newCenter } from "./testing/center.ts";
 import { connectTestCluster, must, type TestCluster, uniqueName, until } from "./testing/cluster.ts";
 import { startTestOperator, type TestOperator, type TestOperatorOptions } from "./testing/operator.ts";
 import { type CellRuntime, startCellRuntime } from "./testing/runtime.ts";
@@ -46,21 +47,7 @@ async function start(options: TestOperatorOptions = {}): Promise<TestOperator> {
 
 async function create(spec: Partial<FulfillmentCenterInput> = {}, name = uniqueName("it")): Promise<string> {
   made.add(name);
-  must(
-    await cluster.client.create(FULFILLMENT_CENTER, {
-      apiVersion: API_VERSION,
-      kind: "FulfillmentCenter",
-      metadata: { name },
-      spec: {
-        region,
-        location: { latitude: "37.5663", longitude: "126.9018" },
-        coverage: { radiusMeters: 8000 },
-        database: { engine: "PostgreSQL", storage: "1Gi" },
-        deletion: { policy: "Delete" },
-        ...spec,
-      },
-    } as KubeObject),
-  );
+  must(await cluster.client.create(FULFILLMENT_CENTER, newCenter(name, region, spec)));
   return name;
 }
 

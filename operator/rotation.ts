@@ -3,11 +3,14 @@ import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { FulfillmentCenterStatus } from "./api/fulfillment-center-status.ts";
 import { ANNOTATIONS, LABELS } from "./api/names.ts";
 import type { Generations } from "./build/cell.ts";
-import { type Observed, secretData } from "./observed.ts";
+import type { Observed } from "./observed.ts";
 import type { Notice } from "./plan.ts";
 import type { JobOutcome } from "./workloads.ts";
 
 export type Credentials = NonNullable<FulfillmentCenterStatus["credentials"]>;
+
+/** Decoded data by Secret and entry, as secretData gives it. */
+type Secrets = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 const NONE_YET: Credentials = { generation: 0, serving: 0, settled: 0 };
 
@@ -15,25 +18,21 @@ const NONE_YET: Credentials = { generation: 0, serving: 0, settled: 0 };
  * Which credentials a pass builds with. A center that takes over an earlier one's data goes on with what it finds in the
  * Secrets; one whose namespace was lost has nothing old that could still let anybody in.
  */
-export function credentialsOf(
-  fc: FulfillmentCenter,
-  observed: Pick<Observed, "objects">,
-  startOver: boolean,
-): Credentials {
+export function credentialsOf(fc: FulfillmentCenter, secrets: Secrets, startOver: boolean): Credentials {
   const known = fc.status?.credentials;
-  const asked = fc.metadata.annotations?.[ANNOTATIONS.rotateCredentials];
-  const found = generationsIn(observed);
   if (known !== undefined && startOver)
     return { ...known, serving: known.generation, settled: known.generation };
   if (known !== undefined) return known;
+  const found = generationsIn(secrets);
   if (found !== undefined) return found;
+  const asked = fc.metadata.annotations?.[ANNOTATIONS.rotateCredentials];
   // Nothing is newer than what is about to be made.
   return asked === undefined ? NONE_YET : { ...NONE_YET, request: asked };
 }
 
 /** Generations of the database passwords that exist; undefined when there is no Secret of them. */
-function generationsIn(observed: Pick<Observed, "objects">): Credentials | undefined {
-  const numbers = Object.keys(secretData(observed.objects).database ?? {}).flatMap((key) => {
+function generationsIn(secrets: Secrets): Credentials | undefined {
+  const numbers = Object.keys(secrets.database ?? {}).flatMap((key) => {
     const match = /^orders(?:-(\d{1,6}))?$/.exec(key);
     return match === null ? [] : [Number(match[1] ?? 0)];
   });

@@ -1,10 +1,18 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { run } from "../local/cluster/command.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
-import { findCondition, type KubeObject } from "../platform/kube/objects.ts";
+import { findCondition } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter, FulfillmentCenterInput } from "./api/fulfillment-center.ts";
-import { API_VERSION, FULFILLMENT_CENTER, ROUTING_TABLE } from "./api/names.ts";
-import { connectTestCluster, must, type TestCluster, uniqueName, until } from "./testing/cluster.ts";
+import { FULFILLMENT_CENTER, ROUTING_TABLE } from "./api/names.ts";
+import { newCenter } from "./testing/center.ts";
+import {
+  connectTestCluster,
+  discardCenter,
+  must,
+  type TestCluster,
+  uniqueName,
+  until,
+} from "./testing/cluster.ts";
 import { startTestOperator, type TestOperator } from "./testing/operator.ts";
 import { type CellRuntime, startCellRuntime } from "./testing/runtime.ts";
 
@@ -22,11 +30,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await operator?.stop();
-  for (const name of made) {
-    await cluster.client.remove(FULFILLMENT_CENTER, { name });
-    await cluster.client.patch(FULFILLMENT_CENTER, { name }, { metadata: { finalizers: null } });
-    await cluster.client.remove(KINDS.namespace, { name: `cell-${name}` });
-  }
+  for (const name of made) await discardCenter(cluster, name);
   await cluster?.client.remove(ROUTING_TABLE, { name: region });
   await runtime?.stop();
   await cluster?.close();
@@ -35,21 +39,7 @@ afterAll(async () => {
 async function create(spec: Partial<FulfillmentCenterInput> = {}): Promise<string> {
   const name = uniqueName("trouble");
   made.push(name);
-  must(
-    await cluster.client.create(FULFILLMENT_CENTER, {
-      apiVersion: API_VERSION,
-      kind: "FulfillmentCenter",
-      metadata: { name },
-      spec: {
-        region,
-        location: { latitude: "37.5663", longitude: "126.9018" },
-        coverage: { radiusMeters: 8000 },
-        database: { engine: "PostgreSQL", storage: "1Gi" },
-        deletion: { policy: "Delete" },
-        ...spec,
-      },
-    } as KubeObject),
-  );
+  must(await cluster.client.create(FULFILLMENT_CENTER, newCenter(name, region, spec)));
   return name;
 }
 const read = async (name: string) => {

@@ -1,3 +1,4 @@
+import type { KubeObject } from "../../platform/kube/objects.ts";
 import type { FulfillmentCenter, FulfillmentCenterInput } from "../api/fulfillment-center.ts";
 import { specSchema } from "../api/fulfillment-center.ts";
 import { API_VERSION, FINALIZER } from "../api/names.ts";
@@ -12,6 +13,23 @@ export const SETTINGS: OperatorSettings = settingsSchema.parse({
   PSP_URL: "http://psp-sandbox.fulfillment-cells.svc:8090",
   PSP_NAMESPACE: "fulfillment-cells",
 });
+
+/** The smallest spec that the API server takes, but for the region. */
+const SMALLEST = {
+  location: { latitude: "37.5663", longitude: "126.9018" },
+  coverage: { radiusMeters: 8000 },
+  database: { engine: "PostgreSQL", storage: "1Gi" },
+} as const satisfies Partial<FulfillmentCenterInput>;
+
+/** A center as a person writes it; deleted, it leaves nothing. `spec` overrides the smallest one. */
+export function newCenter(
+  name: string,
+  region: string,
+  spec: Partial<FulfillmentCenterInput> = {},
+): KubeObject {
+  const whole = { region, ...SMALLEST, deletion: { policy: "Delete" }, ...spec };
+  return { apiVersion: API_VERSION, kind: "FulfillmentCenter", metadata: { name }, spec: whole };
+}
 
 /** A center as the API server returns it, defaults filled in; `spec` overrides the smallest one. */
 export function center(
@@ -34,9 +52,7 @@ export function center(
     },
     spec: specSchema.parse({
       region: "kr-seoul",
-      location: { latitude: "37.5663", longitude: "126.9018" },
-      coverage: { radiusMeters: 8000 },
-      database: { engine: "PostgreSQL", storage: "1Gi" },
+      ...SMALLEST,
       ...spec,
     }),
     ...rest,
