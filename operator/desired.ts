@@ -22,7 +22,7 @@ import { decideEpochs, type Epochs } from "./epoch.ts";
 import type { Situation } from "./facts.ts";
 import { planDeletion } from "./finalize.ts";
 import { holdsOf } from "./hold.ts";
-import { type Isolation, isIsolationJob, isolationOf, repeatedProbe } from "./isolation.ts";
+import { type Isolation, isIsolationJob, isolationOf, probeInTurn, repeatedProbe } from "./isolation.ts";
 import { lostSecrets } from "./lost-secrets.ts";
 import { find, identity, type Observed, secretData } from "./observed.ts";
 import { lostNamespace, namespaceReplaced, type Ownership, ownershipOf } from "./ownership.ts";
@@ -99,7 +99,7 @@ function planCell(
   const epochs = decideEpochs(fc, observed, { leaseEpoch, startOver }, nowMs);
   const credentials = credentialsOf(fc, secretData(observed.objects), startOver);
   const cell = cellOf(fc, settings, epochs.epoch, credentials);
-  const parts = partsOf(cell, epochs, observed, givens.random);
+  const parts = partsOf(cell, epochs, observed, givens);
   const provision = outcomeOf(parts.provisionJob, observed);
   const hash = provisionHash(parts.provisionJob);
   const provisioned =
@@ -108,7 +108,7 @@ function planCell(
   const rolledOut = provisioned && parts.deployments.every((one) => isRolledOut(one, observed));
   const known = findCondition(fc.status?.conditions, "Isolated");
   const isolation = isolationOf(parts.isolationJob, observed, known);
-  const retry = jobsToRepeat(cell, isolation, observed, nowMs);
+  const retry = jobsToRepeat(cell, parts, isolation, observed, nowMs);
   const holds = holdsOf(observed.objects, nowMs);
   const skipped = new Set([...holds.held, ...retry.due.map(identity)]);
   const rollout = rolloutFor(fc, cell, parts, observed, provisioned && !epochs.issued);
@@ -176,18 +176,22 @@ interface Parts {
   /** One while the center is fenced, else none. */
   readonly fenceJobs: readonly KubeObject[];
   readonly deployments: readonly KubeObject[];
+  /** The probe as it is before it is ever repeated. */
+  readonly firstProbe: KubeObject;
   readonly isolationJob: KubeObject;
 }
 
-function partsOf(cell: Cell, epochs: Epochs, observed: Observed, random: () => string): Parts {
+function partsOf(cell: Cell, epochs: Epochs, observed: Observed, { nowMs, random }: Givens): Parts {
   const base = buildBase(cell, observed, random);
+  const firstProbe = buildIsolationJob(cell, observed.neighbours);
   const { fencedEpoch } = epochs;
   return {
     base,
     provisionJob: buildProvisionJob(cell),
     fenceJobs: fencedEpoch === undefined ? [] : [buildFenceJob(cell, fencedEpoch)],
     deployments: deploymentsOf(cell, base, observed),
-    isolationJob: buildIsolationJob(cell, observed.neighbours),
+    firstProbe,
+    isolationJob: probeInTurn(firstProbe, observed, nowMs),
   };
 }
 
@@ -265,9 +269,15 @@ function leaseEpochSeen(
   return (outcome.kind === "running" ? outcome.last : outcome.result)?.epoch;
 }
 
-function jobsToRepeat(cell: Cell, isolation: Isolation, observed: Observed, nowMs: number) {
+function jobsToRepeat(
+  cell: Cell,
+  { firstProbe }: Parts,
+  isolation: Isolation,
+  observed: Observed,
+  nowMs: number,
+) {
   const failed = failedJobs(observed, nowMs);
-  const probe = repeatedProbe(cell, isolation, observed, nowMs);
+  const probe = repeatedProbe(cell, firstProbe, isolation, observed, nowMs);
   return { due: [...failed.due, ...probe.due], nextMs: earliest([failed.nextMs, probe.nextMs]) };
 }
 

@@ -135,6 +135,98 @@ describe("the probe", () => {
   });
 });
 
+/** Seconds until the next try of each probe that ends like this, as often as `times` says. */
+function waits(world: World, end: () => void, times: number): number[] {
+  const seconds: number[] = [];
+  for (let count = 0; count < times; count++) {
+    end();
+    const { requeueAfterMs = 0 } = world.settle();
+    world.nowMs += requeueAfterMs - 1;
+    expect(world.plan().objects.filter(({ metadata }) => isNew(world, metadata.name))).toEqual([]);
+    world.nowMs += 1;
+    world.settle();
+    expect(jobs(world)).toHaveLength(1);
+    seconds.push(requeueAfterMs / 1000);
+  }
+  return seconds;
+}
+const isNew = (world: World, name: string) =>
+  name.startsWith("isolation-probe-") && !world.objects.has(`Job/${name}`);
+
+describe("a probe that is killed", () => {
+  it.each([REQUIRED, {}])("is repeated by itself, ever more rarely, until one answers (%j)", (spec) => {
+    const world = provisionedWorld(center(spec));
+    world.neighbours = [{ name: "busan-haeundae", database: true }];
+    world.settle();
+    const kill = () => world.endJob("isolation-probe", "", true);
+    expect(waits(world, kill, 7)).toEqual([10, 20, 40, 80, 160, 300, 300]);
+    expect(verdict(world)).toBe("Unknown NotProbed");
+    world.endJob("isolation-probe", JSON.stringify(DENIED));
+    expect(world.settle().requeueAfterMs).toBeUndefined();
+    expect([verdict(world), verdict(world, "Ready")]).toEqual(["True Denied", "True Ready"]);
+  });
+
+  it("is told of, with what happens next", () => {
+    const world = probed({}, {}, true);
+    expect(isolated(world)?.message).toMatch(
+      /without an answer.*describe job\/isolation-probe-\w+\. It is tried again by itself/,
+    );
+  });
+
+  it("is followed by one alone when the operator dies between making that and removing the old one", () => {
+    const world = probed({}, {}, true);
+    world.nowMs += 10_000;
+    const { objects, prune } = world.plan();
+    const [next] = objects.filter(({ metadata }) => isNew(world, metadata.name));
+    const name = jobs(world)[0]?.metadata.name;
+    expect(next?.metadata.name).toBe(`${name}-1`);
+    expect(prune.map(({ metadata }) => metadata.name)).toEqual([name]);
+    if (next !== undefined) world.objects.set(`Job/${next.metadata.name}`, next);
+    world.settle();
+    expect(jobs(world).map(({ metadata }) => metadata.name)).toEqual([`${name}-1`]);
+  });
+
+  it("begins to be counted anew with other policies, neighbours or images", () => {
+    const world = probed({}, {}, true);
+    world.nowMs += 10_000;
+    world.settle();
+    world.neighbours = [];
+    world.settle();
+    expect(jobs(world).map(({ metadata }) => metadata.name)).toEqual([
+      expect.stringMatching(/^isolation-probe-\w+$/),
+    ]);
+  });
+});
+
+describe("a probe whose pod is gone after it had ended well", () => {
+  it("leaves the last answer in force, is repeated, and the center is Ready all the time", () => {
+    const world = probed(DENIED, REQUIRED);
+    const before = isolated(world);
+    const loseNode = () => {
+      world.pods = [];
+    };
+    expect(waits(world, loseNode, 1)).toEqual([10]);
+    expect([isolated(world), verdict(world, "Ready")]).toEqual([before, "True Ready"]);
+    world.endJob("isolation-probe", JSON.stringify({ ...DENIED, isolation: "Reachable", reached: ["x:1"] }));
+    world.settle();
+    expect([verdict(world), verdict(world, "Ready")]).toEqual(["False Reachable", "False Reachable"]);
+  });
+
+  it("and that nobody has heard leaves nothing known", () => {
+    const world = provisionedWorld(center());
+    world.fc = {
+      ...world.fc,
+      status: {
+        ...world.fc.status,
+        conditions: (world.fc.status?.conditions ?? []).filter(({ type }) => type !== "Isolated"),
+      },
+    };
+    world.pods = [];
+    world.settle();
+    expect(verdict(world)).toBe("Unknown NotProbed");
+  });
+});
+
 describe("neighbours", () => {
   const centers = ["a", "b", "c", "d", "e"].map((name) => center({}, { name, status: { admittedEpoch: 1 } }));
   const names = centers.map(({ metadata }) => metadata.name);

@@ -5,10 +5,12 @@ import type { Cell } from "./build/cell.ts";
 import { ISOLATION_PROBE } from "./build/probe.ts";
 import { done, type StepState, unknown, waiting } from "./errors.ts";
 import { find, type Observed } from "./observed.ts";
-import { endedAtMs, lastWords } from "./workloads.ts";
+import { endedAtMs, endedWell, lastWords, podsOfJob } from "./workloads.ts";
 
 /** Where isolation is required, a probe without proof is repeated after this long: somebody may have acted. */
 const REPEAT_MS = 300_000;
+/** A probe that ended without an answer is repeated after this long, then after twice as long, up to REPEAT_MS. */
+const SILENT_MS = 10_000;
 
 /** What is known of a cell's isolation. */
 export interface Isolation {
@@ -18,6 +20,8 @@ export interface Isolation {
   readonly result: IsolationResult | undefined;
   /** True when the Job has ended without a word that we know. */
   readonly silent: boolean;
+  /** True when a silent Job ended well: its probe had an answer, and its pod was gone before anybody read it. */
+  readonly answered: boolean;
   /** The condition from before. */
   readonly known: Condition | undefined;
 }
@@ -27,7 +31,49 @@ export function isolationOf(job: KubeObject, observed: Observed, known: Conditio
   const live = find(observed, "Job", job.metadata.name);
   const ended = live !== undefined && endedAtMs(live) !== undefined;
   const result = ended ? lastWords(live, observed.pods, parseIsolationResult) : undefined;
-  return { job: job.metadata.name, result, silent: ended && result === undefined, known };
+  const silent = ended && result === undefined;
+  const answered = silent && endedWell(live) && podsOfJob(live, observed.pods).length === 0;
+  return { job: job.metadata.name, result, silent, answered, known };
+}
+
+/**
+ * The Job whose turn it is: `first`, or the repetition after one that ended without an answer, because its pods were
+ * killed or went with their node. Repetitions are counted in their names: nothing else outlives a restart of the operator.
+ */
+export function probeInTurn(first: KubeObject, observed: Observed, nowMs: number): KubeObject {
+  const newest = newestProbe(first, observed);
+  const due = newest !== undefined && isSilent(newest.job, observed) && silentLeftMs(newest, nowMs) <= 0;
+  const attempt = (newest?.attempt ?? 0) + (due ? 1 : 0);
+  if (attempt === 0) return first;
+  return { ...first, metadata: { ...first.metadata, name: `${first.metadata.name}-${attempt}` } };
+}
+
+interface Probe {
+  readonly job: KubeObject;
+  /** How often it was repeated before. */
+  readonly attempt: number;
+}
+
+function newestProbe(first: KubeObject, observed: Observed): Probe | undefined {
+  const { name } = first.metadata;
+  const probes = observed.objects.flatMap((job): Probe[] => {
+    if (!isIsolationJob(job)) return [];
+    if (job.metadata.name === name) return [{ job, attempt: 0 }];
+    const [, attempt] = /^-([1-9]\d{0,8})$/.exec(job.metadata.name.slice(name.length)) ?? [];
+    return attempt !== undefined && job.metadata.name.startsWith(name)
+      ? [{ job, attempt: Number(attempt) }]
+      : [];
+  });
+  return probes.sort((a, b) => b.attempt - a.attempt)[0];
+}
+
+function isSilent(job: KubeObject, observed: Observed): boolean {
+  return endedAtMs(job) !== undefined && lastWords(job, observed.pods, parseIsolationResult) === undefined;
+}
+
+function silentLeftMs({ job, attempt }: Probe, nowMs: number): number {
+  const waitMs = Math.min(SILENT_MS * 2 ** Math.min(attempt, 10), REPEAT_MS);
+  return (endedAtMs(job) ?? nowMs) + waitMs - nowMs;
 }
 
 /** True for the Jobs of the probe: a failed one is not repeated as others are. */
@@ -37,31 +83,40 @@ export function isIsolationJob(object: KubeObject): boolean {
 
 /**
  * A probe that found no proof although isolation is required, when its turn to be repeated has come, and how long that
- * takes. Elsewhere a probe is made again only when what it depends on has changed: an idle cell writes nothing.
+ * takes; or how long it takes until a silent one is repeated. A probe that has answered is made again elsewhere only
+ * when what it depends on has changed: an idle cell writes nothing.
  */
 export function repeatedProbe(
   cell: Cell,
+  first: KubeObject,
   { job, result, silent }: Isolation,
   observed: Observed,
   nowMs: number,
 ): { readonly due: readonly KubeObject[]; readonly nextMs: number | undefined } {
   const live = find(observed, "Job", job);
   const endMs = live === undefined ? undefined : endedAtMs(live);
-  const proved = result?.isolation === "Denied" || (result === undefined && !silent);
-  if (cell.spec.isolation.networkPolicy !== "Required" || live === undefined || endMs === undefined || proved)
+  if (live === undefined || endMs === undefined) return { due: [], nextMs: undefined };
+  if (silent) {
+    const newest = newestProbe(first, observed);
+    return { due: [], nextMs: newest === undefined ? undefined : silentLeftMs(newest, nowMs) };
+  }
+  if (cell.spec.isolation.networkPolicy !== "Required" || result?.isolation === "Denied")
     return { due: [], nextMs: undefined };
   const leftMs = endMs + REPEAT_MS - nowMs;
   return leftMs <= 0 ? { due: [live], nextMs: undefined } : { due: [], nextMs: leftMs };
 }
 
-/** Whether packets have shown that the cell is isolated. While a new probe runs, the last answer stands. */
+/**
+ * Whether packets have shown that the cell is isolated. While a new probe runs, the last answer stands; so it does when
+ * the pod of one that ended well is gone, until that is repeated.
+ */
 export function isolatedStep(cell: Cell, isolation: Isolation): StepState {
-  const { result, silent, known, job } = isolation;
+  const { result, silent, answered, known, job } = isolation;
   if (result !== undefined) return judged(cell, result, job);
-  if (silent)
+  if (silent && !answered)
     return unknown(
       "NotProbed",
-      `The probe ended without an answer; see kubectl -n ${cell.namespace} logs job/${job}. Delete that Job to have it repeated.`,
+      `The probe ended without an answer, as when its pods are killed; see kubectl -n ${cell.namespace} describe job/${job}. It is tried again by itself: after 10 s, then after twice as long each time, after 5 minutes at most.`,
     );
   if (known !== undefined && known.status !== "Unknown") {
     const { reason, message } = known;

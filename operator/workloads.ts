@@ -91,8 +91,7 @@ export function jobOutcome(job: KubeObject | undefined, pods: readonly KubeObjec
   const conditions = ((job.status ?? {}) as Counts).conditions ?? [];
   const result = lastWords(job, pods, parseProvisionResult);
   const said = result === undefined ? {} : { result };
-  if (conditions.some(({ type, status }) => type === "Complete" && status === "True"))
-    return { kind: "succeeded", ...said };
+  if (endedWell(job)) return { kind: "succeeded", ...said };
   const failed = conditions.find(({ type, status }) => type === "Failed" && status === "True");
   if (failed !== undefined) {
     const text = result === undefined ? { result: unexplained(failed) } : said;
@@ -109,7 +108,8 @@ function unexplained(failed: { reason?: string; message?: string }): ProvisionRe
   };
 }
 
-function podsOfJob(job: KubeObject, pods: readonly KubeObject[]): KubeObject[] {
+/** Pods of one Job, the newest first. */
+export function podsOfJob(job: KubeObject, pods: readonly KubeObject[]): KubeObject[] {
   return pods
     .filter((pod) => pod.metadata.ownerReferences?.some(({ uid }) => uid === job.metadata.uid) === true)
     .sort((a, b) => (b.metadata.creationTimestamp ?? "").localeCompare(a.metadata.creationTimestamp ?? ""));
@@ -122,6 +122,12 @@ export function endedAtMs(job: KubeObject): number | undefined {
     ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
   );
   return end === undefined ? undefined : Date.parse(end.lastTransitionTime ?? "") || 0;
+}
+
+/** True when every pod that the Job needed exited with 0. */
+export function endedWell(job: KubeObject): boolean {
+  const conditions = ((job.status ?? {}) as Counts).conditions ?? [];
+  return conditions.some(({ type, status }) => type === "Complete" && status === "True");
 }
 
 /** The newest termination message of a Job's pods that `parse` can read. */
