@@ -1,8 +1,10 @@
 import { canonicalJson } from "../../platform/canonical.ts";
 import { isDeleting, type KubeObject } from "../../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "../api/fulfillment-center.ts";
+import type { IsolationResult } from "../api/isolation-result.ts";
 import { API_VERSION, FINALIZER, LABELS, type ROUTING_TABLE } from "../api/names.ts";
 import type { RoutingTable } from "../api/routing-table.ts";
+import { isIsolationJob } from "../isolation.ts";
 import { identity, type Observed } from "../observed.ts";
 import type { Plan } from "../plan.ts";
 import { nextRoutingTable } from "../routing.ts";
@@ -61,8 +63,25 @@ export function react(cluster: PreviewCluster, nowMs: number): PreviewCluster {
     ...claim,
     status: { ...(claim.status as object), phase: "Bound" },
   }));
-  const next = { ...observed, objects, claims };
+  const probes = objects.filter(
+    (object, index) => isIsolationJob(object) && object !== observed.objects[index],
+  );
+  const next = { ...observed, objects, claims, pods: [...observed.pods, ...probes.map(denied)] };
   return { ...cluster, observed: { ...next, table: routed(fc, next) } };
+}
+
+/** The pod of a probe that finds everything shut: one that says nothing would be repeated. */
+function denied({ metadata }: KubeObject): KubeObject {
+  const answer: IsolationResult = { isolation: "Denied", denied: 0, cells: 0, reached: [], unclear: [] };
+  const { name, uid = "" } = metadata;
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, ownerReferences: [{ apiVersion: "batch/v1", kind: "Job", name, uid }] },
+    status: {
+      containerStatuses: [{ name: "probe", state: { terminated: { message: JSON.stringify(answer) } } }],
+    },
+  };
 }
 
 /** Equal for two clusters between which nothing happened. */
