@@ -101,6 +101,7 @@ export const VIEWER_GRANTS: readonly Grant[] = [
     why: "the objects of a cell, to foretell what a change does to them",
   })),
   { ref: KINDS.persistentVolumeClaim, verbs: LOOK, why: "which volumes grow, and which a deletion loses" },
+  { ref: KINDS.horizontalPodAutoscaler, verbs: LOOK, why: "whose replicas an autoscaler sets" },
   { ref: KINDS.pod, verbs: LOOK, why: "why a pod does not start" },
   { ref: KINDS.event, verbs: LOOK, why: "what happened last" },
 ];

@@ -13,6 +13,7 @@ import { find, identity, type Observed } from "./observed.ts";
 import { ownershipOf, storeOf } from "./ownership.ts";
 import type { Notice, Plan } from "./plan.ts";
 import { statusOf } from "./status.ts";
+import { CELL_KINDS } from "./stores.ts";
 import { foreignFinalizers, STUCK_AFTER_MS, stuckObjects } from "./stuck.ts";
 import { jobOutcome } from "./workloads.ts";
 
@@ -23,6 +24,7 @@ interface Step {
   readonly stalled?: boolean;
   readonly objects?: readonly KubeObject[];
   readonly prune?: readonly KubeObject[];
+  readonly leaves?: Plan["leaves"];
   readonly finalizer?: "remove";
   /** What it waits for does not always wake us: it is looked at again. */
   readonly looksAgain?: boolean;
@@ -44,6 +46,7 @@ export function planDeletion(
   return {
     objects: step.objects ?? [],
     prune: step.prune ?? [],
+    ...(step.leaves === undefined ? {} : { leaves: step.leaves }),
     finalizer: step.finalizer ?? "keep",
     notices: step.notices ?? [],
     ...(step.looksAgain ? { requeueAfterMs: STUCK_AFTER_MS } : {}),
@@ -150,6 +153,7 @@ function retain(cell: Cell, fc: FulfillmentCenter): Step {
     reason: "Retaining",
     message: `Marking namespace ${cell.namespace} as retained; no action needed.`,
     objects: [marked],
+    leaves: { namespace: cell.namespace, kinds: CELL_KINDS.filter(({ kind }) => !RETAINED.has(kind)) },
   };
 }
 

@@ -10,6 +10,7 @@ import type { Chance } from "./chance.ts";
 import { desired } from "./desired.ts";
 import { driftNotice } from "./drift.ts";
 import { gatewayPublicKeys } from "./keys.ts";
+import { leftoverOf, withoutLeaving } from "./leftover.ts";
 import { noticesBetween } from "./notices.ts";
 import { type Drains, observe } from "./observe.ts";
 import type { Notice, Plan } from "./plan.ts";
@@ -64,7 +65,10 @@ export function createReconcile(deps: ReconcileDeps) {
     const keys = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
     if (keys === undefined) return { requeueAfterMs: KEY_WAIT_MS };
     const observed = await observe(stores, fc, keys, deps.chance, deps.drains, memory);
-    const plan = desired(fc, observed, settings, deps.nowMs(), deps.chance.word);
+    const wanted = desired(fc, observed, settings, deps.nowMs(), deps.chance.word);
+    const left = await leftoverOf(writer.client, wanted.leaves, signal);
+    if (!left.ok) return { retry: true };
+    const plan = withoutLeaving(wanted, left.value);
 
     const { failures, drifts } = await applyPlan(writer, name, plan, observed, signal);
     for (const drift of drifts) {
@@ -80,7 +84,9 @@ export function createReconcile(deps: ReconcileDeps) {
     const change = plan.finalizer === "remove" && failures.length > 0 ? "keep" : plan.finalizer;
     const problem = await writeCenter(writer, fc, { change, status }, signal);
     for (const notice of [...noticesBetween(fc.status, status), ...plan.notices]) tell(fc, notice);
-    return resultOf(plan, status, failures.length > 0, problem, log, name);
+    // What a copy has missed wakes nobody when it goes.
+    const refused = failures.length > 0 || left.value.length > 0;
+    return resultOf(plan, status, refused, problem, log, name);
   };
 }
 

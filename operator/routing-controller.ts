@@ -56,7 +56,8 @@ export function createRoutingReconcile(deps: {
         metadata: { name: region, labels: { [LABELS.managedBy]: MANAGER } },
         spec: next,
       },
-      { owner, signal: context.signal },
+      // Its version counts on from the table that was seen: two tables of one version would be one to a gateway.
+      { owner, signal: context.signal, onlyIfUnchanged: true },
     );
     if (!result.ok) {
       log.warn({ region, code: result.code, error: result.message }, "the routing table was not written");

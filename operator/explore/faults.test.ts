@@ -3,14 +3,13 @@ import { describe, expect, it } from "vitest";
 import { everyCase } from "./cases.ts";
 import { type Fault, formatFaults, parseFaults } from "./faults.ts";
 
-const kinds = fc.constantFrom(
-  "crash-before" as const,
-  "crash-after" as const,
-  "stale" as const,
-  "gap" as const,
-);
+const crashes = fc.constantFrom("crash-before" as const, "crash-after" as const);
+const lags = fc.constantFrom("stale" as const, "gap" as const);
+const at = fc.nat(999_999);
 const fault: fc.Arbitrary<Fault> = fc.oneof(
-  fc.record({ kind: kinds, at: fc.nat(999_999) }),
+  fc.record({ kind: crashes, at }),
+  fc.record({ kind: lags, at }),
+  fc.record({ kind: lags, at, of: fc.constantFrom("Job", "FulfillmentCenter") }),
   fc.constant({ kind: "past" as const }),
   fc.constant({ kind: "none" as const }),
 );
@@ -24,12 +23,20 @@ describe("faults as text", () => {
     );
   });
 
-  it.each(["", "crash", "crash-after", "crash-after@", "crash-after@-1", "stale@1x", "past@3", "past/"])(
-    "are nothing else: %j",
-    (text) => {
-      expect(parseFaults(text)).toBeUndefined();
-    },
-  );
+  it.each([
+    "",
+    "crash",
+    "crash-after",
+    "crash-after@",
+    "crash-after@-1",
+    "stale@1x",
+    "stale@1:",
+    "crash-after@1:Job",
+    "past@3",
+    "past/",
+  ])("are nothing else: %j", (text) => {
+    expect(parseFaults(text)).toBeUndefined();
+  });
 });
 
 it("runs once what cannot differ, and counts every fault at every call", () => {

@@ -88,8 +88,9 @@ export function createFaultyClient(options: {
   }
 
   /** Passes frames on, and keeps them while watches are held back. */
-  function gated(frames: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  function gated(kind: string, frames: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
     const stream = createStream();
+    const concerned = !("of" in fault) || fault.of === undefined || fault.of === kind;
     let kept: Uint8Array[] = [];
     const gate = {
       open() {
@@ -102,7 +103,7 @@ export function createFaultyClient(options: {
     void (async () => {
       try {
         for await (const frame of frames) {
-          if (state.holds) kept.push(frame);
+          if (state.holds && concerned) kept.push(frame);
           else {
             framesShown++;
             stream.push(frame);
@@ -134,7 +135,7 @@ export function createFaultyClient(options: {
         const opened = await call<KubeResult<AsyncIterable<Uint8Array>>>("watch", ref.kind, () =>
           client.watch(ref, asked),
         );
-        return opened.ok ? { ok: true, value: gated(opened.value) } : opened;
+        return opened.ok ? { ok: true, value: gated(ref.kind, opened.value) } : opened;
       },
       guardedBy: (guard) => around(client.guardedBy(guard)),
     };

@@ -37,3 +37,33 @@ it.each([
     expect((await createExplorer().run(flow, faults)).faults).toEqual([]);
   },
 );
+
+/** Its applies forget the version that they were decided by. */
+const appliesBlindly = (client: KubeClient): KubeClient => ({
+  ...client,
+  apply: (ref, object, call = {}) => {
+    const { ifVersion: _version, ...rest } = call;
+    return client.apply(ref, object, rest);
+  },
+});
+
+it("finds an operator that counts a routing table on from an old copy", { timeout: 600_000 }, async () => {
+  const { calls } = await createExplorer().undisturbed("create");
+  const write = calls.findIndex(({ verb, target }) => verb === "apply" && target.startsWith("RoutingTable"));
+  const told: string[] = [];
+  for (let at = write; at >= 0 && told.length === 0; at--) {
+    const faults = [{ kind: "stale" as const, at, of: "RoutingTable" }];
+    told.push(...(await createExplorer({ plant: appliesBlindly }).run("create", faults)).faults);
+    expect((await createExplorer().run("create", faults)).faults).toEqual([]);
+  }
+  expect(told.join()).toContain("of the routing table was followed by");
+});
+
+it("leaves nothing of a retained cell behind that a copy has missed", { timeout: 600_000 }, async () => {
+  const explorer = createExplorer();
+  const { calls } = await explorer.undisturbed("retain");
+  const kinds = ["Job", "Deployment", "StatefulSet", "Service"];
+  for (const of of kinds)
+    for (let at = 0; at < calls.length; at += 3)
+      expect((await explorer.run("retain", [{ kind: "gap", at, of }])).faults, `${of} at ${at}`).toEqual([]);
+});

@@ -106,6 +106,20 @@ export function describeContract(title: string, mark: string, start: () => Promi
       expect(must(await us.apply(KINDS.secret, secret(name, {}))).data).toEqual({ a: "YQ==" });
     });
 
+    it("applies under a condition only to the version that it names", async () => {
+      const name = fresh("version");
+      const wish = (word: string) => secret(name, { word });
+      const first = must(await us.apply(KINDS.secret, wish("YQ=="))).metadata.resourceVersion!;
+      const second = must(await us.apply(KINDS.secret, wish("Yg=="), { ifVersion: first }));
+      expect(code(await us.apply(KINDS.secret, wish("Yw=="), { ifVersion: first }))).toBe("conflict");
+      expect(await read(KINDS.secret, name)).toMatchObject({
+        data: { word: "Yg==" },
+        metadata: { resourceVersion: second.metadata.resourceVersion },
+      });
+      const absent = { ...wish("YQ=="), metadata: { name: fresh("absent"), namespace } };
+      must(await us.apply(KINDS.secret, absent, { ifVersion: first }));
+    });
+
     it("takes a field over by force only", async () => {
       const name = fresh("force");
       must(await us.apply(KINDS.secret, secret(name, { a: "YQ==" })));

@@ -32,7 +32,8 @@ export interface Applier {
   /**
    * Applies `object` unless the store's copy already is what the same desired object led to. `owner` is the
    * reconcile key that the write belongs to, for caughtUp. With `onlyIfUnchanged` it is refused as a conflict when the
-   * object is not at the version that the store shows: for what was decided by looking at it.
+   * object is not at the version that the store shows, and as `alreadyExists` when the store shows none: for what was
+   * decided by looking at it.
    */
   apply(
     object: KubeObject,
@@ -255,7 +256,7 @@ export function createApplier(options: ApplierOptions): Applier {
           const value = { changed: true, object: made.value, repeated, before, made: true };
           return { ok: true, value: { kind: "applied", ...value } };
         }
-        if (made.code !== "alreadyExists") return made;
+        if (made.code !== "alreadyExists" || onlyIfUnchanged) return made;
       }
       let seen = before?.metadata.resourceVersion;
       const taken = await takeOver(ref, before, signal);
@@ -267,8 +268,8 @@ export function createApplier(options: ApplierOptions): Applier {
         if (handed.value.from === seen) seen = handed.value.to;
       }
       const marked = mark(object, hash);
-      const bound = onlyIfUnchanged && seen !== undefined ? atVersion(marked, seen) : marked;
-      const result = await client.apply(ref, bound, { force, ...(signal ? { signal } : {}) });
+      const condition = onlyIfUnchanged && seen !== undefined ? { ifVersion: seen } : {};
+      const result = await client.apply(ref, marked, { force, ...condition, ...(signal ? { signal } : {}) });
       if (!result.ok) return result;
       const version = result.value.metadata.resourceVersion;
       remember(key, hash, version, mustHandOver(before, hash, key) || entries.get(key)?.applied === true);
@@ -335,10 +336,6 @@ function isShown(write: Written, store: Store<KubeObject> | undefined): boolean 
   if (write.version === undefined) return live.metadata.deletionTimestamp !== undefined;
   // A version that is no number cannot be compared: better a pass too many than one that never comes.
   return (compareVersions(live.metadata.resourceVersion, write.version) ?? 0) >= 0;
-}
-
-function atVersion(object: KubeObject, resourceVersion: string): KubeObject {
-  return { ...object, metadata: { ...object.metadata, resourceVersion } };
 }
 
 function annotate(object: KubeObject, name: string, value: string): KubeObject {

@@ -81,12 +81,13 @@ export interface KubeClient {
   create<T extends KubeObject>(ref: ResourceRef, object: T, options?: WriteOptions): Promise<KubeResult<T>>;
   /**
    * Server-side apply with this client's field manager; takes over conflicting fields unless `force` is false.
-   * Ignores uid and resourceVersion of `object`.
+   * Ignores uid and resourceVersion of `object`; `ifVersion` makes it conditional: `conflict` when the live object is at
+   * another version. One that is gone is made all the same.
    */
   apply<T extends KubeObject>(
     ref: ResourceRef,
     object: T,
-    options?: WriteOptions & { force?: boolean; fieldManager?: string },
+    options?: WriteOptions & { force?: boolean; fieldManager?: string; ifVersion?: string },
   ): Promise<KubeResult<T>>;
   /**
    * Server-side apply of `object.status` only. A resourceVersion in its metadata is a condition: `conflict` when the live
@@ -220,7 +221,7 @@ function clientOver(transport: Transport, fieldManager: string, guard: WriteGuar
             force: options?.force ?? true,
             ...dryRunOf(options),
           }),
-        asWish(object),
+        asWish(object, options?.ifVersion),
         options,
       ),
     applyStatus: (ref, object, options) =>

@@ -40,8 +40,12 @@ export function conditionOf(object: KubeObject) {
   };
 }
 
-/** An applied configuration states wishes; what only the server may set is left out, or it would refuse. */
-export function asWish<T extends KubeObject>(object: T): T {
+/**
+ * An applied configuration states wishes; what only the server may set is left out, or it would refuse. A version is no
+ * wish but a condition: the server refuses with a conflict when the live object has another one.
+ */
+export function asWish<T extends KubeObject>(object: T, ifVersion?: string): T {
   const { managedFields, uid, resourceVersion, creationTimestamp, generation, ...metadata } = object.metadata;
-  return { ...object, metadata };
+  const condition = ifVersion === undefined ? {} : { resourceVersion: ifVersion };
+  return { ...object, metadata: { ...metadata, ...condition } };
 }

@@ -256,7 +256,8 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
       const before = objectsOf(collection).get(keyOf(object));
       const { uid, resourceVersion } = object.metadata;
       if (before === undefined && part === "status") return NOT_FOUND;
-      if (before === undefined && (uid !== undefined || resourceVersion !== undefined))
+      // A version alone is no condition for an object that is not there: the API server makes it.
+      if (before === undefined && uid !== undefined)
         return refuse(409, "Conflict", "uid mismatch: no such object");
       const who = ownerName("Apply", part, manager);
       const wish = part === "status" ? { status: object.status } : saidBy(object);

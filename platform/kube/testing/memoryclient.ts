@@ -15,8 +15,13 @@ export interface MemoryClientOptions {
   readonly storage: FakeStorage;
   readonly time: KubeTime;
   readonly fieldManager: string;
-  /** Lists show the state of this version, as one does that comes from a cache. */
+  /** The first list of each selection shows the state of this version, as one does that comes from a cache. */
   readonly listsAt?: number;
+}
+
+interface Shared extends MemoryClientOptions {
+  /** Selections that have been listed. */
+  readonly listed: Set<string>;
 }
 
 const MAX_FRAMES = 100_000;
@@ -27,10 +32,10 @@ const encoder = new TextEncoder();
  * of the event loop. What it sends is copied as JSON, as a wire would.
  */
 export function createMemoryClient(options: MemoryClientOptions): KubeClient {
-  return clientOver(options, undefined);
+  return clientOver({ ...options, listed: new Set() }, undefined);
 }
 
-function clientOver(options: MemoryClientOptions, guard: WriteGuard | undefined): KubeClient {
+function clientOver(options: Shared, guard: WriteGuard | undefined): KubeClient {
   const { storage, fieldManager } = options;
   const refused = (signal: AbortSignal | undefined): KubeFailure | undefined => {
     if (guard !== undefined && !guard.valid())
@@ -65,7 +70,7 @@ function clientOver(options: MemoryClientOptions, guard: WriteGuard | undefined)
       write(call, () =>
         storage.apply(
           resourceName(ref),
-          copy(asWish(object)),
+          copy(asWish(object, call?.ifVersion)),
           call?.fieldManager ?? fieldManager,
           "main",
           call?.force ?? true,
@@ -137,9 +142,12 @@ export function createSelection(asked: { namespace?: string; labelSelector?: str
     );
 }
 
-function pageOf<T extends KubeObject>(options: MemoryClientOptions, ref: ResourceRef, asked: ListOptions) {
-  const { storage } = options;
-  const [at = 0, version = options.listsAt ?? storage.version] = (asked.continueToken ?? "")
+function pageOf<T extends KubeObject>(options: Shared, ref: ResourceRef, asked: ListOptions) {
+  const { storage, listed } = options;
+  const selection = [resourceName(ref), asked.namespace, asked.labelSelector].join(" ");
+  const first = listed.has(selection) ? storage.version : (options.listsAt ?? storage.version);
+  if (asked.continueToken === undefined) listed.add(selection);
+  const [at = 0, version = first] = (asked.continueToken ?? "")
     .split(":")
     .filter((part) => part !== "")
     .map(Number);
