@@ -8,7 +8,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["**/*.test.ts"],
-          exclude: ["node_modules/**"],
+          exclude: ["**/node_modules/**"],
           testTimeout: 20_000,
           // Pure tests change nothing that the next file could see; a process for each file costs more than all of them.
           isolate: false,
@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["**/*.itest.ts"],
-          exclude: ["node_modules/**"],
+          exclude: ["**/node_modules/**"],
           testTimeout: 120_000,
           hookTimeout: 180_000,
           fileParallelism: false,
@@ -32,7 +32,7 @@ export default defineConfig({
         test: {
           name: "cluster",
           include: ["**/*.etest.ts"],
-          exclude: ["node_modules/**"],
+          exclude: ["**/node_modules/**"],
           testTimeout: 900_000,
           hookTimeout: 900_000,
           fileParallelism: false,

@@ -1,0 +1,83 @@
+import { serveParent } from "../load/child.ts";
+import { closedLoop, openLoop } from "../load/drive.ts";
+import { randomFrom, zipf } from "../load/random.ts";
+import type { HoldContender, HoldStores } from "./contender.ts";
+import { openDurable, openVolatile } from "./ours.ts";
+
+/** What is asked for: one SKU that everybody wants, or many of which few are wanted much. */
+export interface Mix {
+  readonly skus: number;
+  /** Of Zipf's law; unused for one SKU. */
+  readonly exponent: number;
+  readonly unitsEach: number;
+}
+
+const SEED = 20_261_121;
+const PROBE_UNITS = 100;
+const PROBE_CALLERS = 64;
+const PROBE_TRIES = 512;
+
+/** The peers are plain JavaScript with packages of their own, so they are loaded by name. */
+async function open(name: string, stores: HoldStores): Promise<HoldContender> {
+  if (name === "ours") return openVolatile(stores);
+  if (name === "ours-durable") return openDurable(stores);
+  const file = name.startsWith("pg-") ? "postgres" : name;
+  const peer = (await import(new URL(`../peers/${file}.mjs`, import.meta.url).href)) as {
+    open(options: HoldStores & { name: string }): Promise<HoldContender>;
+  };
+  return peer.open({ ...stores, name });
+}
+
+/** Which SKU each call wants; the same order in every contender. */
+function wishes({ skus, exponent }: Mix, seed: number): () => number {
+  return skus === 1 ? () => 0 : zipf(skus, exponent, randomFrom(seed));
+}
+
+async function main(name: string, stores: HoldStores): Promise<void> {
+  const contender = await open(name, stores);
+
+  /** Fills, measures, and looks whether the books show what the callers were told; then leaves nothing behind. */
+  async function proven<T extends { accepted: number }>(mix: Mix, measure: () => Promise<T>): Promise<T> {
+    await contender.fill(mix.skus, mix.unitsEach);
+    const measured = await measure();
+    const taken = await contender.taken();
+    if (taken !== measured.accepted)
+      throw new Error(`callers were told of ${measured.accepted} units, the books have ${taken}`);
+    await contender.fill(1, 1);
+    return measured;
+  }
+
+  serveParent(
+    {
+      about: () => Promise.resolve(contender.about),
+      /** More callers than units: exactly what is there may be taken. */
+      async probe() {
+        let tries = 0;
+        let accepted = 0;
+        await contender.fill(1, PROBE_UNITS);
+        const caller = async () => {
+          while (tries++ < PROBE_TRIES) if (await contender.take(0)) accepted++;
+        };
+        await Promise.all(Array.from({ length: PROBE_CALLERS }, caller));
+        const taken = await contender.taken();
+        if (accepted !== PROBE_UNITS || taken !== PROBE_UNITS)
+          throw new Error(
+            `of ${PROBE_UNITS} units ${accepted} were promised and ${taken} are taken: no figure is worth that`,
+          );
+        await contender.fill(1, 1);
+      },
+      peak(mix: Mix, round: number, options: Parameters<typeof closedLoop>[1]) {
+        const wish = wishes(mix, SEED + round);
+        return proven(mix, () => closedLoop(() => contender.take(wish()), options));
+      },
+      steady(mix: Mix, round: number, options: { perSecond: number; durationMs: number }) {
+        const seed = SEED + round;
+        const wish = wishes(mix, seed);
+        return proven(mix, () => openLoop(() => contender.take(wish()), { ...options, seed }));
+      },
+    },
+    () => contender.close(),
+  );
+}
+
+await main(process.argv[2] ?? "", JSON.parse(process.env.BENCH_STORES ?? "{}") as HoldStores);
