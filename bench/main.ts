@@ -3,8 +3,9 @@ import { untilStopped } from "../local/stop.ts";
 import { holdsCommand } from "./holds/command.ts";
 import type { Command } from "./load/command.ts";
 import { operatorCommand } from "./operator/command.ts";
+import { ordersCommand } from "./orders/command.ts";
 
-const COMMANDS: readonly Command[] = [operatorCommand, holdsCommand];
+const COMMANDS: readonly Command[] = [operatorCommand, holdsCommand, ordersCommand];
 
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
