@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { intSetting, loadConfig } from "../platform/config.ts";
 import { deadLetterTopicOf, topicOf } from "../platform/events.ts";
-import { createKafka } from "../platform/kafka.ts";
+import { answeringBroker, createKafka, type KafkaBus } from "../platform/kafka.ts";
 import { createLogger, errorText, type Logger } from "../platform/log.ts";
 import { type Migration, migrationOf, readMigrations, schemaHash } from "../platform/migrate.ts";
 import { endOlderSessions, raiseEpoch, retireRoles } from "../platform/provision.ts";
@@ -12,7 +12,9 @@ import { SLICE_NAMES, type SliceName } from "../platform/slices.ts";
 import { templateStatements } from "../platform/template.ts";
 import { admitToCache, CacheNotReady, retireFromCache } from "./rotation.ts";
 import {
+  NotYet,
   provisionShard,
+  REACH_SECONDS,
   reach,
   removeShard,
   type ShardFailure,
@@ -20,6 +22,8 @@ import {
   withServer,
   withShard,
 } from "./shard.ts";
+
+const BROKER_TIMEOUT_MS = 2_000;
 
 const envSchema = shardEnvSchema.extend({
   CELL_EPOCH: intSetting(0, Number.MAX_SAFE_INTEGER),
@@ -86,8 +90,15 @@ async function provision(
     const password = raw[`DATABASE_PASSWORD_${slice.toUpperCase()}`];
     if (password) passwords[slice] = password;
   }
-  const options = { passwords, migrations, epoch: env.CELL_EPOCH, holder: randomUUID() };
-  const shard = await provisionShard(env, log, options);
+  const looking = findKafka(env);
+  const shard = await provisionShard(env, log, {
+    ...{ passwords, migrations, epoch: env.CELL_EPOCH, holder: randomUUID() },
+    // A schema takes long to make, and only when this Job ends is it known what is away.
+    async beforeChange() {
+      const found = await looking;
+      if (!found.ok) throw new NotYet(found.why);
+    },
+  }).catch(kafkaAway);
   if (!shard.ok) return failed(shard.reason, shard.message);
   const { epoch } = shard;
   if (epoch > env.CELL_EPOCH)
@@ -95,24 +106,52 @@ async function provision(
   const { REDIS_URL: url, REDIS_URL_BEFORE: before } = env;
   const uncached = url === undefined ? undefined : await reasonOf(admitToCache(url, before, log));
   if (uncached !== undefined) return failed("CacheUnreachable", uncached);
-  const topics = await makeTopics(env, log);
-  return topics ?? { ok: true, epoch, schema: schemaHash(migrations) };
-}
-
-async function makeTopics(env: ProvisionEnv, log: Logger): Promise<ProvisionReport | undefined> {
-  const kafka = createKafka({
-    brokers: env.KAFKA_BROKERS.split(","),
-    clientId: `${env.CELL}-provision`,
-    log,
-  });
   const settings = {
     partitions: env.KAFKA_PARTITIONS,
     replicas: env.KAFKA_REPLICAS,
     retentionHours: env.KAFKA_RETENTION_HOURS,
   };
+  const refused = await withKafka(env, log, looking, (kafka) =>
+    kafka.ensureTopics(topicsOf(env.CELL), settings),
+  );
+  return refused ?? { ok: true, epoch, schema: schemaHash(migrations) };
+}
+
+function kafkaAway(error: unknown): { ok: false; reason: "KafkaUnreachable"; message: string } {
+  if (!(error instanceof NotYet)) throw error;
+  return { ok: false, reason: "KafkaUnreachable", message: error.message };
+}
+
+type Found = { readonly ok: true; readonly broker: string } | { readonly ok: false; readonly why: string };
+
+const clientIdOf = (env: ProvisionEnv) => `${env.CELL}-provision`;
+
+/** The first broker that answers, or a sentence about why none does. */
+async function findKafka(env: ProvisionEnv): Promise<Found> {
+  const options = { brokers: env.KAFKA_BROKERS.split(","), clientId: clientIdOf(env) };
+  let broker = "";
+  const why = await reach(async () => {
+    broker = await answeringBroker(options, BROKER_TIMEOUT_MS);
+  });
+  if (why === undefined) return { ok: true, broker };
+  const text = `No broker of ${env.KAFKA_BROKERS} answered within ${REACH_SECONDS} seconds: ${errorText(why)}`;
+  return { ok: false, why: text };
+}
+
+/** Does something with topics once a broker has been found; answers why that was not possible. */
+async function withKafka(
+  env: ProvisionEnv,
+  log: Logger,
+  looking: Promise<Found>,
+  work: (kafka: KafkaBus) => Promise<void>,
+): Promise<ProvisionReport | undefined> {
+  const found = await looking;
+  if (!found.ok) return failed("KafkaUnreachable", found.why);
+  // It names the others; beginning with one that is silent would take longer than anybody waits.
+  const kafka = createKafka({ brokers: [found.broker], clientId: clientIdOf(env), log });
   try {
-    const unreached = await reach(() => kafka.ensureTopics(topicsOf(env.CELL), settings));
-    return unreached === undefined ? undefined : failed("KafkaUnreachable", errorText(unreached));
+    const refused = await reach(() => work(kafka));
+    return refused === undefined ? undefined : failed("KafkaUnreachable", errorText(refused));
   } finally {
     await kafka.close();
   }
@@ -121,24 +160,11 @@ async function makeTopics(env: ProvisionEnv, log: Logger): Promise<ProvisionRepo
 /** The database first: while it is there, something may still write into the topics. */
 async function removeAll(env: ProvisionEnv, log: Logger): Promise<ProvisionReport> {
   const shard = await removeShard(env, log);
-  const topics = await removeTopics(env, log);
-  return shard.ok ? topics : failed(shard.reason, shard.message);
-}
-
-async function removeTopics(env: ProvisionEnv, log: Logger): Promise<ProvisionReport> {
-  const kafka = createKafka({
-    brokers: env.KAFKA_BROKERS.split(","),
-    clientId: `${env.CELL}-provision`,
-    log,
-  });
-  try {
-    const unreached = await reach(() => kafka.removeTopics(topicsOf(env.CELL)));
-    return unreached === undefined
-      ? { ok: true, epoch: env.CELL_EPOCH, schema: "" }
-      : failed("KafkaUnreachable", errorText(unreached));
-  } finally {
-    await kafka.close();
-  }
+  const refused = await withKafka(env, log, findKafka(env), (kafka) =>
+    kafka.removeTopics(topicsOf(env.CELL)),
+  );
+  if (!shard.ok) return failed(shard.reason, shard.message);
+  return refused ?? { ok: true, epoch: env.CELL_EPOCH, schema: "" };
 }
 
 /** `fence --epoch N`: puts a newer epoch in force and ends the sessions that began under an older one. */

@@ -20,8 +20,9 @@ import { TLS_MODES, tlsModeOfUrl } from "../platform/sqltls.ts";
 import { changeAdminPassword } from "./rotation.ts";
 
 const DDL_TIMEOUT_MS = 60_000;
-const REACH_ATTEMPTS = 30;
-const REACH_DELAY_MS = 1_000;
+/** A Job that cannot begin says so soon, by ending: its controller repeats it, and nobody reads the words of one that runs. */
+export const REACH_SECONDS = 3;
+const REACH_DELAY_MS = 500;
 
 /** Where the shard is. With DATABASE_OWNER it is a database of its own on a server that others share. */
 export const shardEnvSchema = z.object({
@@ -45,7 +46,7 @@ export const shardEnvSchema = z.object({
     .regex(/^([a-z_][a-z0-9_]{0,49})?$/, "the beginning of a role's name in lower case")
     .default(""),
   /** How long a server that does not answer is waited for; it may be starting. */
-  DATABASE_WAIT_SECONDS: intSetting(1, 600).default(REACH_ATTEMPTS),
+  DATABASE_WAIT_SECONDS: intSetting(1, 600).default(REACH_SECONDS),
   DATABASE_TLS: z.enum(TLS_MODES).default("Disable"),
   DATABASE_CA: z.string().max(65_536).optional(),
 });
@@ -64,6 +65,9 @@ export interface ShardRefused {
   readonly reason: ShardFailure;
   readonly message: string;
 }
+
+/** Something else that the Job needs is away, so it changes nothing; the message says what. */
+export class NotYet extends Error {}
 
 /** Database and roles of a cell that shares its server; undefined where the cell has a server of its own. */
 export function ownDatabaseOf(env: ShardEnv): OwnDatabase | undefined {
@@ -122,7 +126,7 @@ export async function withShard<T>(
 export async function provisionShard(
   env: ShardEnv,
   log: Logger,
-  options: Pick<ShardOptions, "passwords" | "migrations" | "epoch" | "holder">,
+  options: Pick<ShardOptions, "passwords" | "migrations" | "epoch" | "holder" | "beforeChange">,
 ): Promise<{ ok: true; epoch: number } | ShardRefused> {
   const own = ownDatabaseOf(env);
   const generation = env.CREDENTIALS_GENERATION;
@@ -149,6 +153,7 @@ export async function provisionShard(
   try {
     return await withServer(env, log, work);
   } catch (error) {
+    if (error instanceof NotYet) throw error;
     const cause = error instanceof MigrationError ? error.cause : error;
     const message = error instanceof MigrationError ? error.message : errorText(error);
     // A database that went away meanwhile comes back; only what the migration itself says waits for a person.
@@ -185,7 +190,7 @@ async function withPool<T>(
   const sql = createSql({ ...address, ...poolOptions(env, log) });
   try {
     const unreached = await reach(() => sql.query("SELECT 1"), {
-      attempts: env.DATABASE_WAIT_SECONDS,
+      waitMs: env.DATABASE_WAIT_SECONDS * 1_000,
       isFinal: isLoginRefused,
     });
     if (unreached !== undefined)
@@ -221,22 +226,22 @@ function refused(reason: ShardFailure, message: string): ShardRefused {
   return { ok: false, reason, message };
 }
 
-/** Undefined when it worked, else why it did not within the time that a store needs to start. */
+/** Undefined when it worked, else why it did not. Begins nothing that by what was seen would end after `waitMs`. */
 export async function reach(
   run: () => Promise<unknown>,
-  options: { readonly attempts?: number; readonly isFinal?: (error: unknown) => boolean } = {},
+  options: { readonly waitMs?: number; readonly isFinal?: (error: unknown) => boolean } = {},
 ): Promise<unknown> {
-  const { attempts = REACH_ATTEMPTS, isFinal = () => false } = options;
-  let last: unknown;
-  for (let attempt = 1; attempt <= attempts; attempt++) {
+  const { waitMs = REACH_SECONDS * 1_000, isFinal = () => false } = options;
+  const endMs = performance.now() + waitMs;
+  for (;;) {
+    const beganMs = performance.now();
     try {
       await run();
       return undefined;
     } catch (error) {
-      last = error;
-      if (isFinal(error)) return error;
+      const nowMs = performance.now();
+      if (isFinal(error) || nowMs + REACH_DELAY_MS + (nowMs - beganMs) > endMs) return error;
       await new Promise((resolve) => setTimeout(resolve, REACH_DELAY_MS));
     }
   }
-  return last ?? new Error("no attempt was made");
 }

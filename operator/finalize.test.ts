@@ -56,6 +56,21 @@ describe("deleting a center", () => {
     expect([last.finalizer, world.fc.metadata.finalizers]).toEqual(["remove", []]);
   });
 
+  it("names what the Job says while it is repeated", () => {
+    const world = deleting("Delete");
+    world.pass();
+    world.collect();
+    world.pass();
+    const message = "No broker of kafka:9092 answered within 3 seconds: connect ECONNREFUSED";
+    world.endJob("remove", JSON.stringify({ ok: false, reason: "KafkaUnreachable", message }));
+    for (const [key, object] of world.objects)
+      if (object.kind === "Job") world.objects.set(key, { ...object, status: { failed: 1 } });
+    world.pass();
+    expect(step(world)).toBe("KafkaUnreachable");
+    const condition = findCondition(world.fc.status?.conditions, "Deleting");
+    expect(condition?.message).toMatch(/ECONNREFUSED\. It is tried again\. Topics are removed by Job/);
+  });
+
   it("goes on without Kafka after the Job's deadline and names the topics that are left", () => {
     const world = deleting("Delete");
     world.pass();

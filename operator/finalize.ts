@@ -171,10 +171,10 @@ function removeAll(cell: Cell, job: KubeObject, observed: Observed): Step {
       ],
     };
   }
-  const said =
-    outcome.kind === "running" && outcome.last?.ok === false ? `${trimmed(outcome.last.message)} ` : "";
+  const refusal = outcome.kind === "running" && outcome.last?.ok === false ? outcome.last : undefined;
+  const said = refusal === undefined ? "" : `${trimmed(refusal.message)} It is tried again. `;
   return {
-    reason: "RemovingTopics",
+    reason: refusal?.reason ?? "RemovingTopics",
     message: `${said}${cell.spec.database.external === undefined ? "Topics" : "Database and topics"} are removed by Job ${job.metadata.name}; after ${REMOVAL_BOUND_SECONDS / 60} minutes the deletion goes on without it.`,
     objects: outcome.kind === "absent" ? [job] : [],
   };

@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { type Admin, type Consumer, type ISocketFactory, Kafka, logLevel, type Producer } from "kafkajs";
+import { messageOf } from "./kafkamessage.ts";
 import { errorText, type Logger } from "./log.ts";
 
 export interface KafkaMessage {
@@ -164,6 +165,39 @@ export function createKafka(options: KafkaOptions): KafkaBus {
   };
 }
 
+/**
+ * The first broker that answers anything; throws what the first of the list did when none has, after at most twice
+ * `timeoutMs`. All are asked at once: one that is silent does not hold up the others.
+ */
+export async function answeringBroker(
+  { brokers, clientId, dial }: Pick<KafkaOptions, "brokers" | "clientId" | "dial">,
+  timeoutMs: number,
+): Promise<string> {
+  restIdleConnections();
+  const ask = async (broker: string): Promise<string> => {
+    const admin = new Kafka({
+      clientId,
+      brokers: [broker],
+      connectionTimeout: timeoutMs,
+      requestTimeout: timeoutMs,
+      retry: { retries: 0 },
+      logLevel: logLevel.NOTHING,
+      ...(dial ? { socketFactory: dialer(dial) } : {}),
+    }).admin();
+    try {
+      await admin.connect();
+      return broker;
+    } finally {
+      await admin.disconnect().catch(() => undefined);
+    }
+  };
+  try {
+    return await Promise.any(brokers.map(ask));
+  } catch (error) {
+    throw error instanceof AggregateError ? error.errors[0] : error;
+  }
+}
+
 /** kafkajs wants to be called back when the connection stands. */
 function dialer(dial: NonNullable<KafkaOptions["dial"]>): ISocketFactory {
   return ({ host, port, onConnect }) => dial(host, port).once("connect", onConnect);
@@ -319,18 +353,6 @@ async function drainTo(
   return count;
 }
 
-function messageOf(message: {
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly headers?: Readonly<Record<string, unknown>> | undefined;
-}): KafkaMessage {
-  return {
-    key: message.key?.toString("utf8") ?? "",
-    value: message.value?.toString("utf8") ?? "null",
-    headers: textHeaders(message.headers ?? {}),
-  };
-}
-
 async function ensure(admin: Admin, topics: readonly string[], settings: TopicSettings): Promise<void> {
   const { partitions, replicas, retentionHours } = settings;
   const existing = new Set(await admin.listTopics());
@@ -356,15 +378,6 @@ async function ensure(admin: Admin, topics: readonly string[], settings: TopicSe
     await admin.createPartitions({
       topicPartitions: small.map(({ name }) => ({ topic: name, count: partitions })),
     });
-}
-
-function textHeaders(headers: Readonly<Record<string, unknown>>): Record<string, string> {
-  const text: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    const single = Array.isArray(value) ? value[0] : value;
-    if (Buffer.isBuffer(single) || typeof single === "string") text[name] = single.toString();
-  }
-  return text;
 }
 
 async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {

@@ -26,6 +26,8 @@ export interface ShardOptions {
   readonly migrations: readonly Migration[];
   readonly epoch: number;
   readonly holder: string;
+  /** Called before anything is changed, once the epoch is known to be new enough; what it throws ends the work. */
+  readonly beforeChange?: () => Promise<void>;
 }
 
 /**
@@ -37,6 +39,7 @@ export async function prepareShard(options: ShardOptions): Promise<number> {
   const { migrations, epoch, holder } = options;
   const inForce = await epochInForce(admin);
   if (inForce !== undefined && inForce > epoch) return inForce;
+  await options.beforeChange?.();
   for (const slice of SLICE_NAMES) {
     const password = passwords[slice];
     if (password !== undefined) await ensureRoles(roles, slice, rolePrefix, generation, password);

@@ -38,11 +38,15 @@ export interface CellProcess {
 
 const MAIN = join(import.meta.dirname, "..", "main.ts");
 
-/** Starts it; its environment is `env` and nothing else but the path. */
-export function startCellProcess(roles: string, env: Readonly<Record<string, string>>): CellProcess {
+/** Starts it; its environment is `env` and nothing else but the path. `words` follow the roles. */
+export function startCellProcess(
+  roles: string,
+  env: Readonly<Record<string, string>>,
+  words: readonly string[] = [],
+): CellProcess {
   const dir = mkdtempSync(join(tmpdir(), "cell-process-"));
   const traces = join(dir, "traces.jsonl");
-  const child: ChildProcess = spawn(process.execPath, [MAIN, roles], {
+  const child: ChildProcess = spawn(process.execPath, [MAIN, roles, ...words], {
     env: { PATH: process.env.PATH ?? "", ...env, OTEL_TRACES_FILE: traces },
     stdio: ["ignore", "pipe", "pipe"],
   });

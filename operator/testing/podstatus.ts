@@ -15,6 +15,13 @@ interface PodSpec {
   containers: { name: string; args?: string[]; env?: { name: string; value?: string }[] }[];
 }
 
+/** What a Job's pod is for; undefined for other pods. */
+export function purposeOf(pod: KubeObject): string | undefined {
+  if (pod.metadata.ownerReferences?.some(({ kind }) => kind === "Job") !== true) return undefined;
+  const { args = [] } = (pod.spec as PodSpec).containers[0] ?? {};
+  return args.includes("--remove") ? "remove" : (args[1] ?? "");
+}
+
 /** Status of a pod on a node where everything starts at once: it serves, or it is a Job's and has ended as `run` says. */
 export function podStatus(
   pod: KubeObject,
@@ -23,11 +30,11 @@ export function podStatus(
 ): Record<string, unknown> {
   const spec = pod.spec as PodSpec;
   const nowText = formatTime(nowMs);
-  const isJob = pod.metadata.ownerReferences?.some(({ kind }) => kind === "Job") === true;
+  const purpose = purposeOf(pod);
   const [container] = spec.containers;
   if (container === undefined) throw new Error("a pod has a container");
   const common = { name: container.name, restartCount: 0, image: "x", imageID: "x" };
-  if (!isJob) {
+  if (purpose === undefined) {
     return {
       phase: "Running",
       startTime: nowText,
@@ -42,7 +49,6 @@ export function podStatus(
     };
   }
   const args = container.args ?? [];
-  const purpose = args.includes("--remove") ? "remove" : (args[1] ?? "");
   const epoch = Number(args[2] === "--epoch" ? args[3] : environmentOf(pod).CELL_EPOCH);
   const answer: Record<string, unknown> = purpose === "probe-isolation" ? DENIED : run({ purpose, epoch });
   const ok = answer.ok !== false;
