@@ -140,6 +140,37 @@ describe.each(cells)("a cell in %s", (_title, spec) => {
   });
 });
 
+describe("the image of operator and gateway", () => {
+  const values = { ...PRODUCTION, "pspSandbox.enabled": "true", "devIssuer.enabled": "true" };
+  const imagesOf = async (set: Record<string, string>) => {
+    const objects = await renderChart({ values: { ...values, "image.cell": "r.example/cell:1", ...set } });
+    const deployments = ofKind(objects, "Deployment").map(({ metadata, spec }) => {
+      const { containers } = (spec as Templated).template.spec;
+      return [metadata.name, containers.map(({ image }) => image).join()] as const;
+    });
+    const { containers } = (pick(objects, "Deployment", "operator").spec as Templated).template.spec;
+    const forCells = containers[0]?.env?.find(({ name }) => name === "CELL_IMAGE")?.value;
+    return { ...Object.fromEntries(deployments), forCells };
+  };
+  interface Templated {
+    template: {
+      spec: { containers: { image: string; env?: { name: string; value?: string }[] }[] };
+    };
+  }
+  const all = (image: string) => ({
+    ...{ operator: image, gateway: image, "psp-sandbox": image, "dev-issuer": image },
+    forCells: "r.example/cell:1",
+  });
+
+  it("is the cells' as long as nobody names another", async () => {
+    expect(await imagesOf({})).toEqual(all("r.example/cell:1"));
+  });
+
+  it("changes without a word about it to the cells", async () => {
+    expect(await imagesOf({ "image.operator": "r.example/cell:2" })).toEqual(all("r.example/cell:2"));
+  });
+});
+
 it("would notice a container that wants more than it may", async () => {
   const namespace = uniqueName("chart");
   const objects = await renderChart({ values: PRODUCTION, namespace });

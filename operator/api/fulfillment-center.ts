@@ -299,7 +299,7 @@ export const specSchema = z
           .min(1)
           .max(512)
           .optional()
-          .describe("Image that the cell's services and Jobs run; default: the operator's"),
+          .describe("Image that the cell's services and Jobs run; default: the installation's"),
       })
       .prefault({})
       .describe("What version of the software the cell runs"),

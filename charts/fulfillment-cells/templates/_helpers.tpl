@@ -26,6 +26,10 @@ readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end }}
 
+{{- define "fc.operatorImage" -}}
+{{ .Values.image.operator | default .Values.image.cell }}
+{{- end }}
+
 {{- define "fc.kafkaBrokers" -}}
 {{- if .Values.kafka.bootstrapServers -}}
 {{ .Values.kafka.bootstrapServers }}
