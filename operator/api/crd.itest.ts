@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../../local/cluster/command.ts";
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { connectTestCluster, must, type TestCluster, uniqueName } from "../testing/cluster.ts";
+import { buildCrds } from "./crd.ts";
 import { API_VERSION, FULFILLMENT_CENTER, ROUTING_TABLE } from "./names.ts";
 
 let cluster: TestCluster;
@@ -27,6 +28,23 @@ const center = (spec: Json, name = uniqueName("crd")): KubeObject => ({
   metadata: { name },
   spec: { ...base(), ...spec },
 });
+
+/** Every refusal of this file, as the API server words it. */
+const refusals: string[] = [];
+function refused<T extends { ok: boolean; message?: string }>(result: T): T {
+  if (result.message !== undefined) refusals.push(result.message);
+  return result;
+}
+
+/** The rules of a schema, each with the path of the field that it is about. */
+function rulesOf(schema: Json, place: string): { place: string; message: string }[] {
+  const own = (schema["x-kubernetes-validations"] ?? []) as { message: string }[];
+  const below = Object.entries((schema.properties ?? {}) as Record<string, Json>).flatMap(([name, one]) =>
+    rulesOf(one, place === "" ? name : `${place}.${name}`),
+  );
+  const items = schema.items === undefined ? [] : rulesOf(schema.items as Json, `${place}[]`);
+  return [...own.map(({ message }) => ({ place, message })), ...below, ...items];
+}
 
 describe("a FulfillmentCenter that is wrong is refused with a sentence", () => {
   const location = { latitude: "37.5663", longitude: "126.9018" };
@@ -91,6 +109,35 @@ describe("a FulfillmentCenter that is wrong is refused with a sentence", () => {
       { services: [{ name: "orders", resources: { requests: { cpu: "half" } } }] },
       "cpu is millicores or whole cores",
     ],
+    [
+      "a time zone as an offset",
+      { location: { ...location, timeZone: "+09:00" } },
+      "timeZone is an IANA name",
+    ],
+    [
+      "a time zone with a blank",
+      { location: { ...location, timeZone: "Asia/New Seoul" } },
+      "timeZone is an IANA name",
+    ],
+    ["a locale with an underscore", { market: { locale: "ko_KR" } }, "locale is a BCP 47 tag"],
+    ["a locale in capitals", { market: { locale: "KO" } }, "locale is a BCP 47 tag"],
+    [
+      "limits in words",
+      { services: [{ name: "orders", resources: { limits: { cpu: "1.5", memory: "lots" } } }] },
+      "resources.limits.cpu: Invalid value",
+    ],
+    [
+      "memory in bytes",
+      { services: [{ name: "orders", resources: { requests: { memory: "134217728" } } }] },
+      "memory is a whole number followed by Mi, Gi or Ti",
+    ],
+    ["a quota of cpu in words", { isolation: { quota: { cpu: "all" } } }, "cpu is millicores or whole cores"],
+    [
+      "a quota of memory in words",
+      { isolation: { quota: { memory: "4 G" } } },
+      "quota.memory is a whole number",
+    ],
+    ["a quota of storage in words", { isolation: { quota: { storage: "0Gi" } } }, "quota.storage is a whole"],
     ["currency in words", { market: { currency: "won" } }, "currency is an ISO 4217 code"],
     [
       "an external database without its address range",
@@ -109,12 +156,12 @@ describe("a FulfillmentCenter that is wrong is refused with a sentence", () => {
     ],
     ["unknown deletion policy", { deletion: { policy: "Snapshot" } }, 'supported values: "Retain", "Delete"'],
   ])("%s", async (_title, spec, sentence) => {
-    const result = await cluster.client.create(FULFILLMENT_CENTER, center(spec));
+    const result = refused(await cluster.client.create(FULFILLMENT_CENTER, center(spec)));
     expect(result).toMatchObject({ ok: false, code: "invalid", message: expect.stringContaining(sentence) });
   });
 
   it.each([["a".repeat(41)], ["has.dot"]])("name %s", async (name) => {
-    const result = await cluster.client.create(FULFILLMENT_CENTER, center({}, name));
+    const result = refused(await cluster.client.create(FULFILLMENT_CENTER, center({}, name)));
     expect(result).toMatchObject({
       ok: false,
       message: expect.stringContaining("metadata.name is at most 40"),
@@ -155,7 +202,7 @@ describe("a change that cannot be carried out is refused with a sentence", () =>
     const name = uniqueName("crd");
     must(await cluster.client.create(FULFILLMENT_CENTER, center(before, name)));
     try {
-      const result = await cluster.client.patch(FULFILLMENT_CENTER, { name }, { spec: after });
+      const result = refused(await cluster.client.patch(FULFILLMENT_CENTER, { name }, { spec: after }));
       expect(result).toMatchObject({
         ok: false,
         code: "invalid",
@@ -218,7 +265,7 @@ describe("a RoutingTable", () => {
       spec: { version: 5, cells: [] },
     };
     must(await cluster.client.create(ROUTING_TABLE, table));
-    const result = await cluster.client.patch(ROUTING_TABLE, { name }, { spec: { version: 4 } });
+    const result = refused(await cluster.client.patch(ROUTING_TABLE, { name }, { spec: { version: 4 } }));
     must(await cluster.client.remove(ROUTING_TABLE, { name }));
     expect(result).toMatchObject({
       ok: false,
@@ -226,6 +273,23 @@ describe("a RoutingTable", () => {
       message: expect.stringContaining("version only grows"),
     });
   });
+});
+
+it("every rule of the CRDs has refused something above, at its place", () => {
+  const known = buildCrds().flatMap((crd) => {
+    const [version] = (crd.spec as { versions: { schema: { openAPIV3Schema: Json } }[] }).versions;
+    return rulesOf(version?.schema.openAPIV3Schema ?? {}, "");
+  });
+  expect(known.length).toBeGreaterThanOrEqual(29);
+  const idle = known.filter(
+    ({ place, message }) =>
+      !refusals.some(
+        (text) =>
+          text.includes(message) &&
+          text.replaceAll(/\[\d+\]/g, "[]").includes(place === "" ? message : `${place}: Invalid value`),
+      ),
+  );
+  expect(idle).toEqual([]);
 });
 
 describe("kubectl", () => {
