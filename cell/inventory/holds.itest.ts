@@ -81,6 +81,30 @@ class Place implements Step {
   toString = () => `place ${this.id}/${this.key}/${this.owner} ${JSON.stringify(this.lines)}`;
 }
 
+/** Several at once, which travel together. */
+class PlaceMany implements Step {
+  readonly places: readonly Place[];
+  constructor(places: readonly Place[]) {
+    this.places = places;
+  }
+  check = () => true;
+  async run(model: HoldModel, real: Real): Promise<void> {
+    const requests = this.places.map(({ id: holdId, key: callKey, owner, lines }) => ({
+      ...{ holdId, callKey, owner, orderId: `ord-${holdId}`, ttlMs: 60_000, lines },
+    }));
+    const placed = await Promise.all(requests.map((request) => real.store.place(request)));
+    // As if they had come one after the other, in this order.
+    expect(placed.map((one) => (one.kind === "placed" ? one.how : one.kind))).toEqual(
+      requests.map((request) => model.place(request)),
+    );
+    await sameCounters(model, real);
+    if (!model.alive) return;
+    const open = [...model.holds.values()].filter(({ state }) => state === "open");
+    expect((await real.store.status()).openHolds).toBe(open.length);
+  }
+  toString = () => `at once: ${this.places.map(String).join(", ")}`;
+}
+
 /** A step made of a function, for those that need no fields. */
 function step(name: string, run: (model: HoldModel, real: Real) => Promise<void>): Step {
   return {
@@ -114,8 +138,8 @@ const commands = [
   placing,
   placing,
   placing,
-  placing,
-  placing,
+  fc.array(placing, { minLength: 2, maxLength: 8 }).map((places) => new PlaceMany(places)),
+  fc.array(placing, { minLength: 2, maxLength: 8 }).map((places) => new PlaceMany(places)),
   idArb.map((id) =>
     step(`release ${id}`, async (model, real) => {
       expect(await real.store.release(id)).toBe(model.release(id));
@@ -281,6 +305,30 @@ describe("the hold script", () => {
     expect(await store.recount("t", 10_000, 3, 3)).toBe(6);
     expect(await store.recount("t", 10_000, 6, 3)).toBe(-1);
     expect((await counters({ center, store })).get("apple")).toBe(14);
+  });
+
+  it("gives each of many that ask at once its own answer, and no unit twice", async () => {
+    const { center, store } = await start();
+    await store.settle([], [{ sku: "apple", version: 1, sellable: 150 }]);
+    const request = { callKey: "k", owner: "u", orderId: "o", ttlMs: 60_000 };
+    const asked = Array.from({ length: 200 }, (_, index) =>
+      store.place({ ...request, holdId: `h${index}`, lines: [{ sku: "apple", quantity: 1 }] }),
+    );
+    const kinds = (await Promise.all(asked)).map(({ kind }) => kind);
+    expect(kinds.slice(0, 150).every((kind) => kind === "placed")).toBe(true);
+    expect(kinds.slice(150).every((kind) => kind === "short")).toBe(true);
+    expect((await counters({ center, store })).get("apple")).toBe(150);
+    expect(await store.release("h7")).toBe("released");
+    expect((await counters({ center, store })).get("apple")).toBe(149);
+    // A stranger's call fails those that travel with it no more than a call that finds nothing.
+    const mixed = await Promise.all([
+      store.place({ ...request, holdId: "h8", owner: "other", lines: [{ sku: "apple", quantity: 1 }] }),
+      store.place({ ...request, holdId: "h7", lines: [{ sku: "apple", quantity: 1 }] }),
+      store.place({ ...request, holdId: "new", lines: [{ sku: "pear", quantity: 1 }] }),
+      store.place({ ...request, holdId: "last", lines: [{ sku: "apple", quantity: 1 }] }),
+      store.place({ ...request, holdId: "none", lines: [{ sku: "apple", quantity: 1 }] }),
+    ]);
+    expect(mixed.map(({ kind }) => kind)).toEqual(["foreign", "closed", "short", "placed", "short"]);
   });
 
   it("sweeps in bites, and finds units behind many expired holds", async () => {

@@ -79,10 +79,10 @@ local function sweep(limit)
   return #due
 end
 
--- Lines from ARGV[first], as sku, units, ...; two lines of one SKU are one demand.
-local function readLines(first)
+-- Lines from ARGV[first] to ARGV[last], as sku, units, ...; two lines of one SKU are one demand.
+local function readLines(first, last)
   local wanted, order = {}, {}
-  for i = first, #ARGV, 2 do
+  for i = first, last, 2 do
     local sku = ARGV[i]
     if not wanted[sku] then
       order[#order + 1] = sku
@@ -121,16 +121,10 @@ local function shortages(wanted, order, own)
   return short
 end
 
--- place id key owner order ttlMs maxLifeMs lines...
--- OK expiresAt generation new|same|replaced | SHORT sku requested available ... | CLOSED state | FOREIGN | MORE | NOGEN | FENCED
-local function place()
-  local why, generation = refusal()
-  if why then
-    return { why }
-  end
-  local id, key, owner, orderId = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-  local ttlMs, maxLifeMs = tonumber(ARGV[7]), tonumber(ARGV[8])
-  sweep(SWEEP_ON_PLACE)
+-- A hold that is known already, or for which too little is free: each read and written by itself.
+-- OK expiresAt generation new|same|replaced | SHORT sku requested available ... | CLOSED state | FOREIGN | MORE
+local function placeOne(at, last, maxLifeMs, generation, mayGiveBack)
+  local id, key, owner, orderId, ttlMs = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
   local found = redis.call("HMGET", HOLD .. id, "state", "key", "owner", "order", "expiresAt", "createdAt", "lines")
   local state = found[1]
   if state == "open" and tonumber(found[5]) <= now then
@@ -148,16 +142,16 @@ local function place()
     return { "OK", found[5], generation, "same" }
   end
 
-  local wanted, order = readLines(9)
+  local wanted, order = readLines(at + 6, last)
   local own = state and linesOf(found[7]) or {}
   local short = shortages(wanted, order, own)
-  if #short > 0 and sweep(SWEEP_ON_SHORT) > 0 then
+  if #short > 0 and mayGiveBack and sweep(SWEEP_ON_SHORT) > 0 then
     short = shortages(wanted, order, own)
-    if #short > 0 and #redis.call("ZRANGEBYSCORE", EXPIRY, "-inf", now, "LIMIT", 0, 1) > 0 then
-      return { "MORE" }
-    end
   end
   if #short > 0 then
+    if #redis.call("ZRANGEBYSCORE", EXPIRY, "-inf", now, "LIMIT", 0, 1) > 0 then
+      return { "MORE" }
+    end
     return { "SHORT", unpack(short) }
   end
 
@@ -168,6 +162,79 @@ local function place()
   end
   writeHold(id, key, owner, orderId, expiresAt, createdAt, wanted, order)
   return { "OK", text(expiresAt), generation, state and "replaced" or "new" }
+end
+
+-- place maxLifeMs (id key owner order ttlMs lineCount lines...)... : holds in the order in which they were asked for. Those that are
+-- new and can be had, which are nearly all, are decided on a working copy, so that each SKU is read and changed once for all of
+-- them. Anything else first writes that down and goes by itself. The lines of one hold name each SKU once.
+-- OK generation answers... | NOGEN | FENCED. An answer is the time at which a new hold expires, or what placeOne says.
+local function place()
+  local why, generation = refusal()
+  if why then
+    return { why }
+  end
+  local maxLifeMs = tonumber(ARGV[3])
+  sweep(SWEEP_ON_PLACE)
+  local starts, keys = {}, {}
+  local at = 4
+  while ARGV[at] do
+    starts[#starts + 1], keys[#keys + 1] = at, HOLD .. ARGV[at]
+    at = at + 6 + 2 * tonumber(ARGV[at + 5])
+  end
+  starts[#starts + 1] = at
+  local anyKnown = redis.call("EXISTS", unpack(keys)) > 0
+  local nowText = text(now)
+  local free, taken, placed, writes, expiries = {}, {}, {}, {}, {}
+
+  local function freeOf(sku)
+    free[sku] = free[sku] or tonumber(redis.call("HGET", SELLABLE, sku) or "-1")
+      - tonumber(redis.call("HGET", RESERVED, sku) or "0")
+    return free[sku]
+  end
+  local function writeDown()
+    -- The counts go first: when there is no memory left, the first of these fails, and nothing has been written.
+    for sku, units in pairs(taken) do
+      reserve(sku, units)
+    end
+    for _, fields in ipairs(writes) do
+      redis.call("HSET", unpack(fields))
+    end
+    if #expiries > 0 then
+      redis.call("ZADD", EXPIRY, unpack(expiries))
+    end
+    free, taken, placed, writes, expiries = {}, {}, {}, {}, {}
+  end
+
+  local answers = { "OK", generation }
+  local mayGiveBack = true
+  for i, hold in ipairs(keys) do
+    local first, last = starts[i], starts[i + 1] - 1
+    local isPlain = not placed[hold] and not (anyKnown and redis.call("EXISTS", hold) == 1)
+    for line = first + 6, last, 2 do
+      isPlain = isPlain and freeOf(ARGV[line]) >= tonumber(ARGV[line + 1])
+    end
+    if isPlain then
+      local packed
+      for line = first + 6, last, 2 do
+        local sku, units = ARGV[line], tonumber(ARGV[line + 1])
+        free[sku], taken[sku] = free[sku] - units, (taken[sku] or 0) + units
+        packed = (packed and packed .. " " or "") .. sku .. "=" .. ARGV[line + 1]
+      end
+      local expiresAt = text(math.max(now + 1, now + math.min(tonumber(ARGV[first + 4]), maxLifeMs)))
+      placed[hold] = true
+      writes[#writes + 1] = { hold, "state", "open", "key", ARGV[first + 1], "owner", ARGV[first + 2], "order", ARGV[first + 3],
+        "expiresAt", expiresAt, "createdAt", nowText, "lines", packed }
+      expiries[#expiries + 1], expiries[#expiries + 2] = expiresAt, ARGV[first]
+      answers[i + 2] = expiresAt
+    else
+      writeDown()
+      anyKnown = true
+      answers[i + 2] = placeOne(first, last, maxLifeMs, generation, mayGiveBack)
+      mayGiveBack = mayGiveBack and answers[i + 2][1] ~= "SHORT" and answers[i + 2][1] ~= "MORE"
+    end
+  end
+  writeDown()
+  return answers
 end
 
 -- import token id key owner order remainingMs lines... : a right that SQL has given already, so nothing is checked.
@@ -183,7 +250,7 @@ local function import()
   if state then
     return { "OK", state == "open" and "known" or "closed" }
   end
-  local wanted, order = readLines(9)
+  local wanted, order = readLines(9, #ARGV)
   writeHold(id, ARGV[5], ARGV[6], ARGV[7], now + tonumber(ARGV[8]), now, wanted, order)
   return { "OK", "imported" }
 end
@@ -327,15 +394,7 @@ local function finish()
 end
 
 local operations = {
-  place = place,
-  import = import,
-  release = release,
-  settle = settle,
-  sweep = sweepOnce,
-  reserved = reservedOf,
-  status = status,
-  begin = begin,
-  recount = recount,
-  finish = finish,
+  place = place, import = import, release = release, settle = settle, sweep = sweepOnce, reserved = reservedOf,
+  status = status, begin = begin, recount = recount, finish = finish,
 }
 return operations[ARGV[1]]()

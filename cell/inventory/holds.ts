@@ -3,7 +3,8 @@ import { join } from "node:path";
 import type { Redis } from "../../platform/redis.ts";
 import { MAX_HOLD_LIFE_MS } from "./allocate.ts";
 import type { MirrorValue } from "./batch.ts";
-import type { Demand } from "./domain.ts";
+import { aggregate, type Demand } from "./domain.ts";
+import { gather } from "./gather.ts";
 
 /** What placing a hold came to. `lost`: the store has no generation, so nothing in it can be trusted. */
 export type Placed =
@@ -70,6 +71,9 @@ export interface HoldStore {
   finish(token: string, generation: string, runId: string): Promise<boolean>;
 }
 
+/** Holds in one call of the script: enough to share its price, and few enough that nobody waits long for others. */
+const MAX_PLACED_AT_ONCE = 64;
+
 /** Reads the script that lies beside this file. */
 export function readHoldScript(): string {
   return readFileSync(join(import.meta.dirname, "holds.lua"), "utf8");
@@ -91,23 +95,32 @@ export function createHoldStore(options: {
   const { redis } = options;
   const keys = holdKeys(options.center);
   const [, sellableKey = "", , reservedKey = ""] = keys;
-  const run = (operation: string, ...args: (string | number)[]) =>
-    redis.script<string[]>(
+  const run = (operation: string, ...args: (string | number)[]) => call<string[]>(operation, args);
+  const call = <T>(operation: string, args: readonly (string | number)[]) =>
+    redis.script<T>(
       { name: "inventory.holds", lua: options.script },
-      {
-        keys,
-        args: [operation, options.epoch, ...args].map(String),
-      },
+      { keys, args: [operation, options.epoch, ...args] },
     );
   const flat = (lines: readonly Demand[]) => lines.flatMap(({ sku, quantity }) => [sku, quantity]);
+  const place = gather(async (requests: readonly PlaceRequest[]): Promise<Placed[]> => {
+    const args: (string | number)[] = [MAX_HOLD_LIFE_MS];
+    for (const { holdId, callKey, owner, orderId, ttlMs, lines: asked } of requests) {
+      const lines = asked.length === 1 ? asked : aggregate(asked);
+      args.push(holdId, callKey, owner, orderId, ttlMs, lines.length);
+      for (const { sku, quantity } of lines) args.push(sku, quantity);
+    }
+    const answer = await call<[string, string, ...(string | string[])[]]>("place", args);
+    const [word, generation, ...answers] = answer;
+    if (word !== "OK") return requests.map(() => toPlaced([word]));
+    return answers.map((one) =>
+      typeof one === "string"
+        ? { kind: "placed", expiresAtMs: Number(one), generation, how: "new" }
+        : toPlaced(one),
+    );
+  }, MAX_PLACED_AT_ONCE);
 
   return {
-    async place(request) {
-      const { holdId, callKey, owner, orderId, ttlMs } = request;
-      return toPlaced(
-        await run("place", holdId, callKey, owner, orderId, ttlMs, MAX_HOLD_LIFE_MS, ...flat(request.lines)),
-      );
-    },
+    place,
     async import(request) {
       const { holdId, callKey, owner, orderId, remainingMs, token } = request;
       const answer = await run(
