@@ -2,7 +2,7 @@ import type { Progress } from "../../local/progress.ts";
 import type { Latencies, Throughput } from "../load/drive.ts";
 import type { Row } from "../load/rows.ts";
 import { CONTENDERS } from "./contender.ts";
-import type { Mix } from "./main.ts";
+import type { Cost, Mix } from "./main.ts";
 import { ensurePeers, openStage, type Player } from "./stage.ts";
 import { toRows } from "./table.ts";
 
@@ -29,7 +29,7 @@ export type MixName = "hot" | "zipf";
 export interface Turn {
   readonly contender: string;
   readonly mix: MixName;
-  readonly peak: Throughput;
+  readonly peak: Throughput & Cost;
   /** At half and at four fifths of that peak. */
   readonly at50: Latencies;
   readonly at80: Latencies;
@@ -90,7 +90,7 @@ async function takeTurn(
 ): Promise<Turn> {
   const durationMs = seconds * 1000;
   const warmUpMs = Math.min(1_000, durationMs / 2);
-  const peak = await child.ask<Throughput>("peak", mixOf(mix, skus), round, {
+  const peak = await child.ask<Throughput & Cost>("peak", mixOf(mix, skus), round, {
     callers,
     durationMs,
     warmUpMs,
@@ -102,6 +102,9 @@ async function takeTurn(
     });
   const at50 = await steady(0.5);
   const at80 = await steady(0.8);
-  progress.note(`${Math.round(peak.perSecond)}/s; at 80 % P99 ${at80.p99Ms.toFixed(1)} ms`);
+  const cost = `${peak.clientCpuMicros.toFixed(1)} + ${peak.storeCpuMicros.toFixed(1)} us`;
+  progress.note(
+    `${Math.round(peak.perSecond)}/s, CPU ${cost} a call; at 80 % P99 ${at80.p99Ms.toFixed(1)} ms`,
+  );
   return { contender: name, mix, peak, at50, at80 };
 }

@@ -1,6 +1,7 @@
 import { serveParent } from "../load/child.ts";
 import { closedLoop, openLoop } from "../load/drive.ts";
 import { randomFrom, zipf } from "../load/random.ts";
+import { openStoreCpu } from "../load/storecpu.ts";
 import type { HoldContender, HoldStores } from "./contender.ts";
 import { openDurable, openVolatile } from "./ours.ts";
 
@@ -10,6 +11,13 @@ export interface Mix {
   /** Of Zipf's law; unused for one SKU. */
   readonly exponent: number;
   readonly unitsEach: number;
+}
+
+/** What a call cost, which what else the machine does changes less than how long it took. */
+export interface Cost {
+  /** Of the contender's process, and of PostgreSQL and Redis together. */
+  readonly clientCpuMicros: number;
+  readonly storeCpuMicros: number;
 }
 
 const SEED = 20_261_121;
@@ -35,16 +43,28 @@ function wishes({ skus, exponent }: Mix, seed: number): () => number {
 
 async function main(name: string, stores: HoldStores): Promise<void> {
   const contender = await open(name, stores);
+  const storeCpu = openStoreCpu(stores);
 
   /** Fills, measures, and looks whether the books show what the callers were told; then leaves nothing behind. */
-  async function proven<T extends { accepted: number }>(mix: Mix, measure: () => Promise<T>): Promise<T> {
+  async function proven<T extends { accepted: number }>(
+    mix: Mix,
+    measure: () => Promise<T>,
+  ): Promise<T & Cost> {
     await contender.fill(mix.skus, mix.unitsEach);
+    const storesBefore = await storeCpu.seconds();
+    const before = process.cpuUsage();
     const measured = await measure();
+    const { user, system } = process.cpuUsage(before);
+    const storeMicros = ((await storeCpu.seconds()) - storesBefore) * 1e6;
     const taken = await contender.taken();
     if (taken !== measured.accepted)
       throw new Error(`callers were told of ${measured.accepted} units, the books have ${taken}`);
     await contender.fill(1, 1);
-    return measured;
+    return {
+      ...measured,
+      clientCpuMicros: (user + system) / measured.accepted,
+      storeCpuMicros: storeMicros / measured.accepted,
+    };
   }
 
   serveParent(
@@ -76,7 +96,10 @@ async function main(name: string, stores: HoldStores): Promise<void> {
         return proven(mix, () => openLoop(() => contender.take(wish()), { ...options, seed }));
       },
     },
-    () => contender.close(),
+    async () => {
+      await contender.close();
+      await storeCpu.close();
+    },
   );
 }
 

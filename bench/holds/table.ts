@@ -12,6 +12,8 @@ interface Figure {
 
 const FIGURES: readonly Figure[] = [
   { name: "throughput", unit: "1/s", better: "more", pick: ({ peak }) => peak.perSecond },
+  { name: "client_cpu_us", unit: "us", better: "less", pick: ({ peak }) => peak.clientCpuMicros },
+  { name: "store_cpu_us", unit: "us", better: "less", pick: ({ peak }) => peak.storeCpuMicros },
   { name: "p50_ms", unit: "ms", better: "less", pick: ({ at80 }) => at80.p50Ms },
   { name: "p95_ms", unit: "ms", better: "less", pick: ({ at80 }) => at80.p95Ms },
   { name: "p99_ms", unit: "ms", better: "less", pick: ({ at80 }) => at80.p99Ms },
