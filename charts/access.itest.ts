@@ -16,6 +16,7 @@ import {
 } from "../operator/access.ts";
 import type { FulfillmentCenter } from "../operator/api/fulfillment-center.ts";
 import { API_VERSION, FULFILLMENT_CENTER, ROUTING_TABLE } from "../operator/api/names.ts";
+import { newCenter } from "../operator/testing/center.ts";
 import { connectTestCluster, must, type TestCluster, until } from "../operator/testing/cluster.ts";
 import { startTestOperator } from "../operator/testing/operator.ts";
 import { startCellRuntime } from "../operator/testing/runtime.ts";
@@ -380,17 +381,9 @@ describe("an installation on an API server of its own", () => {
     ];
   };
 
-  const centerObject = (name: string, topology: string): KubeObject => ({
-    apiVersion: API_VERSION,
-    kind: "FulfillmentCenter",
-    metadata: { name },
-    spec: {
-      region: REGION,
-      location: { latitude: "37.5663", longitude: "126.9018" },
-      coverage: { radiusMeters: 8000 },
+  const centerObject = (name: string, topology: "Separate" | "Compact"): KubeObject =>
+    newCenter(name, REGION, {
       topology,
       database: { engine: "PostgreSQL", storage: "1Gi", storageClassName: CLASS },
-      deletion: { policy: "Delete" },
-    },
-  });
+    });
 });

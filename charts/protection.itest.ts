@@ -6,7 +6,8 @@ import { type ApiServer, startApiServer } from "../local/cluster/apiserver.ts";
 import { ensureBinaries } from "../local/cluster/binaries.ts";
 import { tryRun } from "../local/cluster/command.ts";
 import { silentReport } from "../local/cluster/report.ts";
-import { API_VERSION, FINALIZER, FULFILLMENT_CENTER } from "../operator/api/names.ts";
+import { FINALIZER, FULFILLMENT_CENTER } from "../operator/api/names.ts";
+import { newCenter } from "../operator/testing/center.ts";
 import { connectTestCluster, must, type TestCluster, until } from "../operator/testing/cluster.ts";
 import { hasFinalizer, type KubeObject } from "../platform/kube/objects.ts";
 import { CHART, helm, PRODUCTION, RELEASE, valueWords } from "./testing/chart.ts";
@@ -52,20 +53,9 @@ async function kubectl(who: readonly string[], ...words: string[]): Promise<stri
 }
 
 async function create(name: string, deletion: object): Promise<void> {
-  const spec = {
-    region: "kr-seoul",
-    location: { latitude: "37.5663", longitude: "126.9018" },
-    coverage: { radiusMeters: 8000 },
-    deletion,
-  };
   const metadata = { name, finalizers: [FINALIZER, "example.com/other"] };
-  must(
-    await cluster.client.create(FULFILLMENT_CENTER, {
-      ...{ apiVersion: API_VERSION, kind: "FulfillmentCenter" },
-      metadata,
-      spec,
-    } as KubeObject),
-  );
+  const written = newCenter(name, "kr-seoul", { deletion });
+  must(await cluster.client.create(FULFILLMENT_CENTER, { ...written, metadata }));
 }
 
 async function read(name: string): Promise<KubeObject | undefined> {

@@ -10,7 +10,7 @@ import type { RoutingTable } from "../api/routing-table.ts";
 import { differences, endState } from "./endstate.ts";
 import { type Fault, formatFaults } from "./faults.ts";
 import type { Call } from "./faultyclient.ts";
-import { FLOWS, type Flow, type FlowName, isReady, newCenter, type Step, type View } from "./flows.ts";
+import { defaultedCenter, FLOWS, type Flow, type FlowName, isReady, type Step, type View } from "./flows.ts";
 import { watchInvariants } from "./invariants.ts";
 import { type Life, startLife } from "./life.ts";
 import { createShards, type Shards } from "./shard.ts";
@@ -199,7 +199,7 @@ async function act(user: KubeClient, { act }: Step): Promise<void> {
   const name = { name: CENTER };
   const result =
     act.kind === "create"
-      ? await user.create(FULFILLMENT_CENTER, newCenter(CENTER, REGION, act.spec))
+      ? await user.create(FULFILLMENT_CENTER, defaultedCenter(CENTER, REGION, act.spec))
       : act.kind === "patch"
         ? await user.patch(FULFILLMENT_CENTER, name, { spec: act.spec })
         : await user.remove(FULFILLMENT_CENTER, name);

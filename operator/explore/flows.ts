@@ -1,8 +1,8 @@
-import { findCondition } from "../../platform/kube/objects.ts";
+import { findCondition, type KubeObject } from "../../platform/kube/objects.ts";
 import type { FulfillmentCenter, FulfillmentCenterInput } from "../api/fulfillment-center.ts";
 import { specSchema } from "../api/fulfillment-center.ts";
-import { API_VERSION } from "../api/names.ts";
 import type { RoutedCell, RoutingTable } from "../api/routing-table.ts";
+import { newCenter } from "../testing/center.ts";
 
 /** What is known of one center from outside. */
 export interface View {
@@ -128,22 +128,12 @@ export const FLOWS: Readonly<Record<FlowName, Flow>> = {
   },
 };
 
-/** A center as its user creates it. */
-export function newCenter(
+/** A center as its user creates it, with the defaults that an API server fills in. */
+export function defaultedCenter(
   name: string,
   region: string,
   spec: Partial<FulfillmentCenterInput>,
-): FulfillmentCenter {
-  return {
-    apiVersion: API_VERSION,
-    kind: "FulfillmentCenter",
-    metadata: { name },
-    spec: specSchema.parse({
-      region,
-      location: { latitude: "37.5663", longitude: "126.9018" },
-      coverage: { radiusMeters: 8000 },
-      database: { engine: "PostgreSQL", storage: "1Gi" },
-      ...spec,
-    }),
-  };
+): KubeObject {
+  const written = newCenter(name, region, { deletion: {}, ...spec });
+  return { ...written, spec: specSchema.parse(written.spec) };
 }

@@ -20,7 +20,7 @@ import { type CellRuntime, startCellRuntime } from "../testing/runtime.ts";
 import { differences } from "./endstate.ts";
 import { createExplorer } from "./explore.ts";
 import { type Fault, formatFaults } from "./faults.ts";
-import { FLOW_NAMES, FLOWS, type FlowName, isReady, newCenter, type View } from "./flows.ts";
+import { defaultedCenter, FLOW_NAMES, FLOWS, type FlowName, isReady, type View } from "./flows.ts";
 import { createLot } from "./lot.ts";
 import { createMarkedClient, type MarkedClient } from "./markedclient.ts";
 
@@ -84,7 +84,7 @@ async function follow(subject: Subject, marked: MarkedClient): Promise<void> {
   const { flow, fault, mark } = subject;
   const { from, steps } = FLOWS[flow];
   const name = { name: centerOf(subject) };
-  const make = (spec: object) => newCenter(name.name, regionOf(subject), spec);
+  const make = (spec: object) => defaultedCenter(name.name, regionOf(subject), spec);
   if (from === undefined) marked.arm(mark, fault);
   else {
     must(await cluster.client.create(FULFILLMENT_CENTER, make(from)));

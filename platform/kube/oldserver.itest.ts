@@ -1,11 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { createKubeClient, type KubeClient } from "./client.ts";
-import { createInformer, type Informer } from "./informer.ts";
 import { KINDS } from "./kinds.ts";
 import type { KubeObject } from "./objects.ts";
 import { silentLog, silentMetrics } from "./ports.ts";
-import { type CutProxy, startCutProxy } from "./testing/cutproxy.ts";
-import { countingMetrics, type RealServer, startRealServer } from "./testing/realserver.ts";
+import { type Followed, startFollowed } from "./testing/followed.ts";
+import { type RealServer, startRealServer } from "./testing/realserver.ts";
 import { until } from "./testing/until.ts";
 
 const DEADLINE_MS = 60_000;
@@ -14,12 +13,7 @@ const FLAGS = ["--feature-gates=WatchList=false", "--watch-cache-sizes=configmap
 
 let real: RealServer;
 let direct: KubeClient;
-let proxy: CutProxy;
-let followed: KubeClient;
-let metrics: ReturnType<typeof countingMetrics>;
-let stop: AbortController;
-let running: Promise<void>;
-let informer: Informer<KubeObject>;
+let line: Followed;
 let label: string;
 let counter = 0;
 
@@ -29,34 +23,11 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   label = `old-${++counter}`;
-  proxy = await startCutProxy(Number(new URL(real.server.url).port));
-  const config = { ...real.config, server: `https://127.0.0.1:${proxy.port}` };
-  const names = { userAgent: label, fieldManager: label };
-  followed = createKubeClient(config, { log: silentLog, metrics: silentMetrics, ...names });
-  metrics = countingMetrics();
-  stop = new AbortController();
-  running = Promise.resolve();
+  line = await startFollowed(real, label);
 });
-afterEach(async () => {
-  stop.abort();
-  await running;
-  await followed.close();
-  await proxy.close();
-});
+afterEach(() => line.close());
 afterAll(() => real?.close());
 
-async function follow(): Promise<void> {
-  informer = createInformer({
-    client: followed,
-    ref: KINDS.configMap,
-    labelSelector: `test=${label}`,
-    log: silentLog,
-    metrics,
-    limits: { backoffMinMs: 50, backoffMaxMs: 500, pageSize: 5 },
-  });
-  running = informer.run(stop.signal);
-  await informer.synced(stop.signal);
-}
 async function put(name: string, value = "1"): Promise<void> {
   const metadata = { name: `${label}-${name}`, namespace: "default", labels: { test: label } };
   const object = { apiVersion: "v1", kind: "ConfigMap", metadata, data: { value } };
@@ -64,7 +35,7 @@ async function put(name: string, value = "1"): Promise<void> {
   if (!result.ok) throw new Error(result.message);
 }
 const shown = () =>
-  informer.store
+  line.informer.store
     .list()
     .map(
       ({ metadata, data }) => `${metadata.name.slice(label.length + 1)}=${(data as { value: string }).value}`,
@@ -75,12 +46,11 @@ const shown = () =>
 it("is asked for pages when it streams no lists, and its watch begins where the pages were", async () => {
   const names = Array.from({ length: 12 }, (_, index) => `w${String(index).padStart(2, "0")}`);
   for (const name of names) await put(name);
-  await follow();
+  await line.follow({ pageSize: 5 });
   expect(shown()).toBe(names.map((name) => `${name}=1`).join(" "));
   await put("w05", "2");
   await until("the change is shown", () => shown().includes("w05=2"), DEADLINE_MS);
-  stop.abort();
-  await running;
+  await line.end();
   const ended = () => real.asked(label).filter(({ stage }) => stage === "ResponseComplete");
   const asked = () =>
     ended().map(({ verb, requestURI, responseStatus }) => {
@@ -94,19 +64,19 @@ it("is asked for pages when it streams no lists, and its watch begins where the 
 });
 
 it("answers 410 for a version that its database has compacted away, and is listed again", async () => {
-  await follow();
+  await line.follow({ pageSize: 5 });
   await put("changed");
   await put("removed");
-  await until("both are shown", () => informer.store.size === 2, DEADLINE_MS);
-  proxy.cut();
+  await until("both are shown", () => line.informer.store.size === 2, DEADLINE_MS);
+  line.proxy.cut();
   await put("changed", "2");
   await put("added");
   await direct.remove(KINDS.configMap, { name: `${label}-removed`, namespace: "default" });
   await real.compact();
   expect(shown()).toBe("changed=1 removed=1");
-  proxy.restore();
+  line.proxy.restore();
   await until("the copy is right again", () => shown() === "added=1 changed=2", DEADLINE_MS);
-  const count = (name: string, ...labels: string[]) => metrics.count(name, "configmaps", ...labels);
+  const count = (name: string, ...labels: string[]) => line.metrics.count(name, "configmaps", ...labels);
   expect(count("reflector_watch_restarts_total", "expired")).toBe(1);
   expect(count("reflector_relists_total")).toBe(2);
   await put("changed", "3");

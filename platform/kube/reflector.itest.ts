@@ -1,24 +1,16 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { createKubeClient, type KubeClient } from "./client.ts";
-import { createInformer, type Informer } from "./informer.ts";
+import type { KubeClient } from "./client.ts";
 import { KINDS } from "./kinds.ts";
 import { compareVersions, type KubeObject } from "./objects.ts";
-import { silentLog, silentMetrics } from "./ports.ts";
-import type { ReflectorLimits } from "./reflector.ts";
-import { type CutProxy, startCutProxy } from "./testing/cutproxy.ts";
-import { countingMetrics, type RealServer, startRealServer } from "./testing/realserver.ts";
+import { type Followed, startFollowed } from "./testing/followed.ts";
+import { type RealServer, startRealServer } from "./testing/realserver.ts";
 import { until } from "./testing/until.ts";
 
 const DEADLINE_MS = 60_000;
 
 let real: RealServer;
 let direct: KubeClient;
-let proxy: CutProxy;
-let followed: KubeClient;
-let metrics: ReturnType<typeof countingMetrics>;
-let stop: AbortController;
-let running: Promise<void>;
-let informer: Informer<KubeObject>;
+let line: Followed;
 let label: string;
 let counter = 0;
 
@@ -28,36 +20,14 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   label = `test-${++counter}`;
-  proxy = await startCutProxy(Number(new URL(real.server.url).port));
-  const config = { ...real.config, server: `https://127.0.0.1:${proxy.port}` };
-  const names = { userAgent: label, fieldManager: label };
-  followed = createKubeClient(config, { log: silentLog, metrics: silentMetrics, ...names });
-  metrics = countingMetrics();
-  stop = new AbortController();
+  line = await startFollowed(real, label);
 });
-afterEach(async () => {
-  stop.abort();
-  await running;
-  await followed.close();
-  await proxy.close();
-});
+afterEach(() => line.close());
 afterAll(() => real?.close());
 
-/** Follows the ConfigMaps of this test, over the line that can be cut. */
-async function follow(limits: Partial<ReflectorLimits> = {}): Promise<void> {
-  informer = createInformer({
-    client: followed,
-    ref: KINDS.configMap,
-    labelSelector: `test=${label}`,
-    log: silentLog,
-    metrics,
-    limits: { backoffMinMs: 50, backoffMaxMs: 500, ...limits },
-  });
-  running = informer.run(stop.signal);
-  await informer.synced(stop.signal);
-}
-const relists = () => metrics.count("reflector_relists_total", "configmaps");
-const restarts = (reason: string) => metrics.count("reflector_watch_restarts_total", "configmaps", reason);
+const relists = () => line.metrics.count("reflector_relists_total", "configmaps");
+const restarts = (reason: string) =>
+  line.metrics.count("reflector_watch_restarts_total", "configmaps", reason);
 
 async function put(name: string, value: string, test = label): Promise<string> {
   const metadata = { name: `${label}-${name}`, namespace: "default", labels: { test } };
@@ -74,7 +44,7 @@ async function remove(name: string): Promise<void> {
 }
 const copy = () =>
   Object.fromEntries(
-    informer.store
+    line.informer.store
       .list()
       .map(({ metadata, data }) => [
         metadata.name.slice(label.length + 1),
@@ -108,23 +78,23 @@ async function putBefore(): Promise<void> {
 }
 
 it("resumes after a cut line where it was, without another list", async () => {
-  await follow();
+  await line.follow();
   await putBefore();
   await shows(BEFORE);
-  proxy.cut();
+  line.proxy.cut();
   await changeAll();
   expect(copy()).toEqual(BEFORE);
-  proxy.restore();
+  line.proxy.restore();
   await shows(AFTER);
   expect(relists()).toBe(1);
   expect(restarts("failed")).toBeGreaterThan(0);
 });
 
 it("notices a line that carries nothing any more, and takes a new one", async () => {
-  await follow({ silenceMs: 1_500 });
+  await line.follow({ silenceMs: 1_500 });
   await putBefore();
   await shows(BEFORE);
-  proxy.hold();
+  line.proxy.hold();
   await changeAll();
   expect(copy()).toEqual(BEFORE);
   await shows(AFTER);
@@ -133,7 +103,7 @@ it("notices a line that carries nothing any more, and takes a new one", async ()
 });
 
 it("survives a restart of the API server", async () => {
-  await follow();
+  await line.follow();
   await putBefore();
   await shows(BEFORE);
   await real.server.restart();
@@ -146,14 +116,14 @@ it("survives a restart of the API server", async () => {
 });
 
 it("lists again when its version has expired, and sees what was removed meanwhile", async () => {
-  await follow();
+  await line.follow();
   await putBefore();
   await shows(BEFORE);
-  proxy.cut();
+  line.proxy.cut();
   await changeAll();
   // A server that has just started remembers no change from before its start: it answers 410.
   await real.server.restart();
-  proxy.restore();
+  line.proxy.restore();
   await shows(AFTER);
   expect([restarts("expired"), relists()]).toEqual([1, 2]);
   await put("changed", "3");
@@ -171,14 +141,13 @@ it("has its first list streamed over the watch, from the server's cache and not 
   await putBefore();
   for (let index = 0; index < 10; index++) await put(`more-${index}`, "1", "another-test");
   const before = await readFromDatabase();
-  await follow();
+  await line.follow();
   await shows(BEFORE);
   // The server asks its database for one key, to learn which version is the newest.
   expect((await readFromDatabase()) - before).toBeLessThanOrEqual(1);
   await changeAll();
   await shows(AFTER);
-  stop.abort();
-  await running;
+  await line.end();
   await until("the watch is in the audit log", () => requests("watch").length > 0);
   expect(requests("list")).toEqual([]);
   expect(requests("watch").map((query) => query.get("sendInitialEvents"))).toEqual(["true"]);
@@ -186,13 +155,13 @@ it("has its first list streamed over the watch, from the server's cache and not 
 
 it("is carried forward by bookmarks while nothing that it selects changes", async () => {
   // The server sends one bookmark a minute, and one two seconds before a watch's time is over.
-  await follow({ watchMinSeconds: 5, watchMaxSeconds: 5 });
-  const from = informer.store.resourceVersion();
+  await line.follow({ watchMinSeconds: 5, watchMaxSeconds: 5 });
+  const from = line.informer.store.resourceVersion();
   const elsewhere = await put("elsewhere", "1", "another-test");
   const isPast = (version = "") => (compareVersions(version, elsewhere) ?? -1) >= 0;
   expect(isPast(from)).toBe(false);
-  await until("a bookmark has come", () => isPast(informer.store.resourceVersion()), DEADLINE_MS);
-  expect(informer.store.size).toBe(0);
+  await until("a bookmark has come", () => isPast(line.informer.store.resourceVersion()), DEADLINE_MS);
+  expect(line.informer.store.size).toBe(0);
   const resumedFrom = () => requests("watch").map((query) => query.get("resourceVersion") ?? "");
   await until("a watch that began there has ended", () => resumedFrom().some(isPast), DEADLINE_MS);
   expect([restarts("eof") > 0, relists()]).toEqual([true, 1]);

@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FulfillmentCenter } from "../../../operator/api/fulfillment-center.ts";
-import { API_VERSION, FULFILLMENT_CENTER, ROUTING_TABLE } from "../../../operator/api/names.ts";
+import { FULFILLMENT_CENTER, ROUTING_TABLE } from "../../../operator/api/names.ts";
 import { CELL_KINDS } from "../../../operator/stores.ts";
+import { newCenter } from "../../../operator/testing/center.ts";
 import {
   connectTestCluster,
   must,
@@ -121,15 +122,8 @@ async function makeVolumes({ cluster: { client }, name, storageClassName }: Plug
 /** The file of the center; `spec` goes over the smallest one. */
 export function manifestOf(world: PluginWorld, spec: Record<string, unknown> = {}, storage = "1Gi"): string {
   const { name, region, storageClassName } = world;
-  const smallest = {
-    region,
-    location: { latitude: "37.5663", longitude: "126.9018" },
-    coverage: { radiusMeters: 8000 },
-    database: { engine: "PostgreSQL", storage, storageClassName },
-    deletion: { policy: "Delete" },
-  };
-  const kind = "FulfillmentCenter";
-  return toYaml({ apiVersion: API_VERSION, kind, metadata: { name }, spec: { ...smallest, ...spec } });
+  const database = { engine: "PostgreSQL", storage, storageClassName } as const;
+  return toYaml(newCenter(name, region, { database, ...spec }));
 }
 
 export async function readCenter({ cluster, name }: PluginWorld): Promise<FulfillmentCenter | undefined> {
