@@ -18,6 +18,7 @@ import {
   findIntent,
   type Intent,
   type IntentChange,
+  isAnyDue,
   lockIntent,
   moneyOf,
   type Operation,
@@ -77,6 +78,7 @@ export function createOperations(deps: OperationsDeps): Operations {
   return {
     attempt,
     async runDue() {
+      if (!(await isAnyDue(sql))) return 0;
       const due = await sql.transaction((tx) => claimDue(tx, BATCH));
       const results = await Promise.allSettled(due.map(attempt));
       // All of them have run; one that threw is claimed again when its claim has run out.

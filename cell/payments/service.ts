@@ -10,6 +10,7 @@ import {
   findIntent,
   findOperation,
   type Intent,
+  insertClaimed,
   insertIntent,
   insertOperation,
   lockIntent,
@@ -42,8 +43,7 @@ export function createPaymentsService(deps: { sql: Sql; operations: Operations }
     const id = operationIdOf(body.intentId, "authorize");
     if (await insertIntent(tx, body, "authorising")) {
       const { intentId, amount } = body;
-      await insertOperation(tx, { id, intentId, kind: "authorize", amountMinor: amount.amountMinor }, 0);
-      return claimOperation(tx, id);
+      return insertClaimed(tx, { id, intentId, kind: "authorize", amountMinor: amount.amountMinor });
     }
     const found = await findIntent(tx, body.intentId);
     if (!found) throw new Error("an intent is there and cannot be read");
@@ -83,7 +83,7 @@ export function createPaymentsService(deps: { sql: Sql; operations: Operations }
         const changed = await changeIntent(tx, intentId, { status, captureAskedMinor: amount.amountMinor });
         const leftMinor = intent.amountMinor - intent.captureAskedMinor;
         if (!changed) return tooMuch(`Only ${leftMinor} ${intent.currency} are left to capture.`, leftMinor);
-        await insertOperation(tx, { id, intentId, kind: "capture", amountMinor: amount.amountMinor }, 0);
+        await insertOperation(tx, { id, intentId, kind: "capture", amountMinor: amount.amountMinor });
         return { ok: true, intent: toAnswer(changed) };
       }),
     void: (intentId) =>
@@ -99,7 +99,7 @@ export function createPaymentsService(deps: { sql: Sql; operations: Operations }
         // From here on nobody sends the authorization again; one that is under way is closed by the void.
         await endOperation(tx, operationIdOf(intentId, "authorize"), "superseded");
         const id = operationIdOf(intentId, "void");
-        await insertOperation(tx, { id, intentId, kind: "void", amountMinor: intent.amountMinor }, 0);
+        await insertOperation(tx, { id, intentId, kind: "void", amountMinor: intent.amountMinor });
         return { ok: true, intent: toAnswer(changed) };
       }),
     refund: (intentId, { refundId, amount }) =>
@@ -114,7 +114,7 @@ export function createPaymentsService(deps: { sql: Sql; operations: Operations }
         const { status } = intent;
         const changed = await changeIntent(tx, intentId, { status, refundAskedMinor: amount.amountMinor });
         if (!changed) return tooMuch(`Only ${leftMinor} ${intent.currency} are left to refund.`, leftMinor);
-        await insertOperation(tx, { id, intentId, kind: "refund", amountMinor: amount.amountMinor }, 0);
+        await insertOperation(tx, { id, intentId, kind: "refund", amountMinor: amount.amountMinor });
         return { ok: true, intent: toAnswer(changed) };
       }),
   };

@@ -156,19 +156,34 @@ export function operationIdOf(intentId: string, kind: OperationKind, part = ""):
   return part === "" ? `${intentId}:${kind}` : `${intentId}:${kind}:${part}`;
 }
 
-/** Puts an operation into the queue, to be taken after `delayMs`; false when it is there already. */
-export async function insertOperation(
-  tx: Tx,
-  operation: Pick<Operation, "id" | "intentId" | "kind" | "amountMinor">,
-  delayMs: number,
-): Promise<boolean> {
-  const rows = await tx.query(
-    `INSERT INTO payments.operation (operation_id, intent_id, kind, amount_minor, state, next_at)
-     VALUES ($1, $2, $3, $4, 'pending', now() + $5::INT8 * INTERVAL '1 millisecond')
-     ON CONFLICT (operation_id) DO NOTHING RETURNING operation_id`,
-    [operation.id, operation.intentId, operation.kind, operation.amountMinor, delayMs],
+/** Longer than a call to the processor may take; after it another process may take the operation. */
+const CLAIM_SECONDS = 10;
+/**
+ * For a row that is found by its id. Said in this way, no index over `state` fits: PostgreSQL took that one, since few are ever
+ * pending, and at SERIALIZABLE whoever reads all that is pending collides with everybody who adds to it.
+ */
+const IS_PENDING = "(state = 'pending') IS TRUE";
+
+type NewOperation = Pick<Operation, "id" | "intentId" | "kind" | "amountMinor">;
+
+/** Puts an operation into the queue, to be taken at once; nothing when it is there already. */
+export async function insertOperation(tx: Tx, operation: NewOperation): Promise<void> {
+  await tx.query(
+    `INSERT INTO payments.operation (operation_id, intent_id, kind, amount_minor, state)
+     VALUES ($1, $2, $3, $4, 'pending') ON CONFLICT (operation_id) DO NOTHING`,
+    [operation.id, operation.intentId, operation.kind, operation.amountMinor],
   );
-  return rows.length === 1;
+}
+
+/** Writes an operation that is taken for its first attempt already; undefined when it is there. Reads nothing, so it meets nobody. */
+export async function insertClaimed(tx: Tx, operation: NewOperation): Promise<Operation | undefined> {
+  const [row] = await tx.query<OperationRow>(
+    `INSERT INTO payments.operation (operation_id, intent_id, kind, amount_minor, state, attempts, next_at)
+     VALUES ($1, $2, $3, $4, 'pending', 1, now() + INTERVAL '${CLAIM_SECONDS} seconds')
+     ON CONFLICT (operation_id) DO NOTHING RETURNING ${OPERATION}`,
+    [operation.id, operation.intentId, operation.kind, operation.amountMinor],
+  );
+  return row && toOperation(row);
 }
 
 export async function findOperation(tx: Tx, id: string): Promise<Operation | undefined> {
@@ -179,17 +194,22 @@ export async function findOperation(tx: Tx, id: string): Promise<Operation | und
   return row && toOperation(row);
 }
 
-/** Longer than a call to the processor may take; after it another process may take the operation. */
-const CLAIM_SECONDS = 10;
-
 /** Takes an operation for one attempt; undefined when it is not pending any more. */
 export async function claimOperation(tx: Tx, id: string): Promise<Operation | undefined> {
   const [row] = await tx.query<OperationRow>(
     `UPDATE payments.operation SET attempts = attempts + 1, next_at = now() + INTERVAL '${CLAIM_SECONDS} seconds'
-     WHERE operation_id = $1 AND state = 'pending' RETURNING ${OPERATION}`,
+     WHERE operation_id = $1 AND ${IS_PENDING} RETURNING ${OPERATION}`,
     [id],
   );
   return row && toOperation(row);
+}
+
+/** Whether there is something to take: to be asked outside of a transaction, in which a look at the queue would meet everybody. */
+export async function isAnyDue(tx: Tx): Promise<boolean> {
+  const rows = await tx.query(
+    "SELECT operation_id FROM payments.operation WHERE state = 'pending' AND next_at <= now() ORDER BY next_at LIMIT 1",
+  );
+  return rows.length > 0;
 }
 
 /** Takes what is due, at most `limit`; two replicas never take the same. */
@@ -206,7 +226,7 @@ export async function claimDue(tx: Tx, limit: number): Promise<Operation[]> {
 export async function postponeOperation(tx: Tx, id: string, delayMs: number, reason: string): Promise<void> {
   await tx.query(
     `UPDATE payments.operation SET next_at = now() + $2::INT8 * INTERVAL '1 millisecond', reason = $3
-     WHERE operation_id = $1 AND state = 'pending'`,
+     WHERE operation_id = $1 AND ${IS_PENDING}`,
     [id, delayMs, reason.slice(0, 200)],
   );
 }
@@ -220,7 +240,7 @@ export async function endOperation(
 ): Promise<boolean> {
   const rows = await tx.query(
     `UPDATE payments.operation SET state = $2, done_at = now(), reason = COALESCE($3, reason)
-     WHERE operation_id = $1 AND state = 'pending' RETURNING operation_id`,
+     WHERE operation_id = $1 AND ${IS_PENDING} RETURNING operation_id`,
     [id, state, reason?.slice(0, 200) ?? null],
   );
   return rows.length === 1;
