@@ -53,8 +53,9 @@ describe("conflicts", () => {
   test("what each of two may do alone, but not both, is done by one (write skew)", async () => {
     const both = gate();
     let reading = 0;
+    // Two processes: in one of them, one that met others runs alone.
     const take = (own: number) =>
-      sql.transaction(async (tx) => {
+      shard.as("orders").transaction(async (tx) => {
         const rows = await tx.query<{ n: number }>("SELECT n FROM orders.tally");
         if (++reading === 2) both.open();
         if (reading <= 2) await both.opened;
@@ -69,7 +70,7 @@ describe("conflicts", () => {
     const both = gate();
     let locked = 0;
     const move = (first: number, second: number) =>
-      sql.transaction(async (tx) => {
+      shard.as("orders").transaction(async (tx) => {
         await tx.query("UPDATE orders.tally SET n = n + 1 WHERE id = $1", [first]);
         if (++locked === 2) both.open();
         if (locked <= 2) await both.opened;

@@ -3,6 +3,7 @@ import { errorText, type Logger } from "./log.ts";
 import { DURATION_BUCKETS, type Metrics } from "./metrics.ts";
 import { type SqlTls, sslOptions } from "./sqltls.ts";
 import { withSpan } from "./tracing.ts";
+import { createTurns } from "./turns.ts";
 
 /** A connection inside one transaction. */
 export interface Tx {
@@ -19,7 +20,7 @@ export interface Tx {
 export interface Sql extends Tx {
   /**
    * Runs `fn` in a SERIALIZABLE transaction. On a serialization failure or a deadlock everything since BEGIN
-   * is repeated, so `fn` must do nothing but queries. The first statement locks the cell's epoch for share:
+   * is repeated, so `fn` must do nothing but queries; from the third time on alone in this process. The first statement locks the cell's epoch for share:
    * a copy of the cell with an older epoch gets Fenced and has written nothing.
    */
   transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
@@ -70,6 +71,11 @@ export class Contended extends Error {}
 const CONNECT_TIMEOUT_MS = 3_000;
 const IDLE_IN_TRANSACTION_MS = 2_000;
 const DEFAULT_ATTEMPTS = 12;
+/**
+ * The more transactions run at once, the more of them fail and come again: once slow, for whatever reason, five orders a second kept each
+ * other from ever being written. So fewer run at once when some failed, and from this attempt on one runs alone in its pool.
+ */
+const ALONE_FROM_ATTEMPT = 3;
 const SERIALIZATION_FAILURE = "40001";
 const DEADLOCK = "40P01";
 const INT8_OID = 20;
@@ -77,13 +83,14 @@ const BACKOFF_BASE_MS = 4;
 const BACKOFF_MAX_MS = 250;
 /**
  * CockroachDB takes FOR SHARE as a hint unless told otherwise. In PostgreSQL a look at a queue is READ COMMITTED: at SERIALIZABLE it
- * reads whole pages of an index, and every transaction that has written there meanwhile is in danger of being undone. Each engine
- * evaluates its own branch only.
+ * reads whole pages of an index, and every transaction that has written there meanwhile is in danger of being undone. A scan reads the
+ * whole table in that sense, and PostgreSQL prefers one while a table is small. Each engine evaluates its own branch only.
  */
 const SESSION = `SELECT CASE WHEN version() LIKE 'CockroachDB%' THEN
   set_config('enable_shared_locking_for_serializable', 'on', false) ||
   set_config('enable_durable_locking_for_serializable', 'on', false)
-  ELSE set_config('default_transaction_isolation', 'read committed', false) END`;
+  ELSE set_config('default_transaction_isolation', 'read committed', false) ||
+  set_config('enable_seqscan', 'off', false) END`;
 
 /** True for an error that a repetition of the whole transaction may cure. */
 export function isRetryable(error: unknown): boolean {
@@ -125,7 +132,7 @@ export function parseDatabaseUrl(
 
 /** Opens a pool; connects when it is first used. */
 export function createSql(options: SqlOptions): Sql {
-  const { log, metrics, random = Math.random, statementTimeoutMs = 5_000 } = options;
+  const { log, metrics, max = 10, random = Math.random, statementTimeoutMs = 5_000 } = options;
   const pool = new pg.Pool({
     host: options.host,
     port: options.port,
@@ -134,7 +141,7 @@ export function createSql(options: SqlOptions): Sql {
     password: options.password,
     ssl: sslOptions(options.tls, options.host),
     application_name: options.applicationName,
-    max: options.max ?? 10,
+    max,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
@@ -158,6 +165,7 @@ export function createSql(options: SqlOptions): Sql {
     DURATION_BUCKETS,
   );
 
+  const turns = createTurns(max);
   const listeners = new Set<(marks: ReadonlySet<string>) => void>();
   const committed = (marks: ReadonlySet<string>) => {
     if (marks.size > 0) for (const listener of listeners) listener(marks);
@@ -188,7 +196,7 @@ export function createSql(options: SqlOptions): Sql {
       const { result, marks } = await withSpan(
         "transaction",
         { "db.namespace": options.database, "db.user": options.user },
-        () => repeated(() => once(pool, fn, epoch), attempts),
+        () => repeated((attempt) => inTurn(attempt, () => once(pool, fn, epoch)), attempts),
         "client",
       );
       committed(marks);
@@ -198,11 +206,22 @@ export function createSql(options: SqlOptions): Sql {
     }
   }
 
+  async function inTurn<T>(attempt: number, run: () => Promise<T>): Promise<T> {
+    try {
+      const result = await (attempt < ALONE_FROM_ATTEMPT ? turns.together(run) : turns.alone(run));
+      turns.passed();
+      return result;
+    } catch (error) {
+      if (isRetryable(error)) turns.met();
+      throw error;
+    }
+  }
+
   /** Runs it until it has met nobody. */
-  async function repeated<T>(run: () => Promise<T>, attempts: number): Promise<T> {
+  async function repeated<T>(run: (attempt: number) => Promise<T>, attempts: number): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await run();
+        return await run(attempt);
       } catch (error) {
         if (!isRetryable(error)) throw error;
         retries.inc({ code: sqlState(error) ?? "other" });
