@@ -78,8 +78,16 @@ interface SagaRow<S> {
   failure: Failure | null;
 }
 
-/** Longer than the timeouts of one step together; after it another process may take the saga. */
+/** After so long another process may take the saga. */
 const LEASE_SECONDS = 20;
+/** Longer than the timeouts of one step together. A saga that has so much left keeps its lease as it is. */
+const ENOUGH_SECONDS = 12;
+/**
+ * The lease is in an index, and in PostgreSQL a row whose indexed columns stay as they are changes without touching any index. At
+ * SERIALIZABLE that is what lets sagas of the same moment, neighbours in every index, pass by each other.
+ */
+const LEASE = `CASE WHEN lease_until > now() + INTERVAL '${ENOUGH_SECONDS} seconds' THEN lease_until
+  ELSE now() + INTERVAL '${LEASE_SECONDS} seconds' END`;
 const RETRY_BASE_MS = 200;
 const RETRY_MAX_MS = 15_000;
 const MAX_ATTEMPTS = 40;
@@ -95,7 +103,7 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
   /** Goes on with what this process owns. */
   async function renew(id: string): Promise<SagaRow<S> | undefined> {
     const rows = await sql.query<SagaRow<S>>(
-      `UPDATE ${table} SET lease_until = now() + INTERVAL '${LEASE_SECONDS} seconds'
+      `UPDATE ${table} SET lease_until = ${LEASE}
        WHERE id = $1 AND direction IN ('forward', 'backward') AND owner = $2 RETURNING ${columns}`,
       [id, holder],
     );
@@ -124,7 +132,7 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
     await sql.transaction(async (tx) => {
       const rows = await tx.query(
         `UPDATE ${table} SET state = $3, position = $4, direction = $5, attempts = 0, failure = $6,
-           lease_until = now() + INTERVAL '${LEASE_SECONDS} seconds', updated_at = now()
+           lease_until = CASE WHEN $5 IN ('done', 'undone') THEN now() ELSE ${LEASE} END, updated_at = now()
          WHERE id = $1 AND owner = $2 AND direction = $7 AND position = $8 RETURNING id`,
         [
           row.id,
