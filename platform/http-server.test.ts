@@ -344,3 +344,12 @@ test("a farewell ends each connection with its next answer, and new ones are sti
   }
   await own.server.close();
 });
+
+test("clients let an idle connection go sooner than a process takes to stop", async () => {
+  const own = await startTestServer(routes);
+  const answer = await fetch(`${own.url}/readyz`);
+  await answer.arrayBuffer();
+  // A cell drains for four seconds; clients take one off what they are told.
+  expect(answer.headers.get("keep-alive")).toBe("timeout=3");
+  await own.server.close();
+});

@@ -27,6 +27,11 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
+/**
+ * Clients are told of it and let an idle connection go before. Shorter than the time between farewell and close: a connection that
+ * nobody used in between would meet the close, and a request sent on it just then is lost without anybody knowing whether it was read.
+ */
+const KEEP_ALIVE_MS = 3_000;
 const CLOSE_GRACE_MS = 8_000;
 const CLOSE_POLL_MS = 50;
 /** A request's head and body must be here by then; deadlines of handlers are separate. */
@@ -45,7 +50,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   app.use(lastResort(options.log));
 
   const server = createServer(
-    { keepAliveTimeout: 15_000, headersTimeout: 10_000, requestTimeout: REQUEST_TIMEOUT_MS },
+    { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: 10_000, requestTimeout: REQUEST_TIMEOUT_MS },
     app,
   );
   server.maxConnections = 8_192;

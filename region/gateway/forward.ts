@@ -131,6 +131,8 @@ function send(agent: Agent, outgoing: Outgoing): Promise<StreamOutcome> {
     let connectTimer: NodeJS.Timeout | undefined;
     let timedOut = false;
     outbound.once("socket", (socket) => {
+      // One that was kept alive still has the short limit of its idle time, as the cell asked for it.
+      socket.setTimeout(SILENCE_MS);
       connected = !socket.connecting;
       if (connected) return;
       connectTimer = setTimeout(

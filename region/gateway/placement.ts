@@ -105,12 +105,15 @@ async function mayLeave(
   if (code === undefined && isBroken(outcome))
     return {
       leave: false,
-      answer: fail("outcome-unknown", UNKNOWN, { reason: `answered ${outcome.status}` }, 2),
+      answer: fail("outcome-unknown", UNKNOWN, { reason: wordOf(outcome) }, 2),
     };
   if (code === undefined) return { leave: false, answer: outcome };
   // A 409 is stored by the cell under the key, so a late twin gets it again; other refusals are not.
   return { leave: true, unlessShared: outcome.status !== 409 };
 }
+
+const wordOf = (outcome: Answered) =>
+  ["answered", outcome.status, problemCodeOf(outcome)].filter((word) => word !== undefined).join(" ");
 
 /** Answers of 5xx whose meaning for the order is not stated by the cell itself. */
 function isBroken(outcome: Answered): boolean {
