@@ -44,10 +44,20 @@ export function createCgroup(mounts: CgroupMounts, name: string): string[] {
     }
     if (mounts.version === 2) enableControllers(root);
     if (mounts.version === 2) enableControllers(join(root, name));
+    weigh(join(root, name));
   }
   const system = join(mounts.census, name, "system");
   mkdirSync(system, { recursive: true });
   return [join(system, "cgroup.procs")];
+}
+
+/** Else all pods together weigh as much as a single process beside them, and starve on a machine that is busy. */
+function weigh(group: string): void {
+  for (const [file, weight] of [
+    ["cpu.shares", "10240"],
+    ["cpu.weight", "1000"],
+  ] as const)
+    if (existsSync(join(group, file))) writeFileSync(join(group, file), weight);
 }
 
 function enableControllers(group: string): void {
