@@ -93,7 +93,7 @@ async function apply({ target, names, images, timeoutMs, note }: ApplyOptions): 
     const { items } = await getObject<{ items: CenterObject[] }>(target, ["fc", ...names]);
     for (const object of items) {
       const { name } = object.metadata;
-      centers.set(name, toCenter(object));
+      centers.set(name, centerOf(object));
       const message = readyOf(object)?.message;
       if (isReady(object)) {
         if (!readyAtMs.has(name) && (await runsImages(target, name, images))) readyAtMs.set(name, Date.now());
@@ -124,7 +124,8 @@ async function runsImages(target: Target, name: string, images: InstallImages): 
   );
 }
 
-function toCenter({ metadata, spec }: CenterObject): Center {
+/** Where a center is and how far it delivers. */
+export function centerOf({ metadata, spec }: CenterObject): Center {
   return {
     name: metadata.name,
     latitude: Number(spec.location.latitude),

@@ -3,12 +3,23 @@ import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { ensureBinaries } from "../cluster/binaries.ts";
 import { stopCluster } from "../cluster/down.ts";
+import { layoutOf, toolEnv } from "../cluster/layout.ts";
+import { silentReport } from "../cluster/report.ts";
+import { createApi } from "./api.ts";
+import { centerOf } from "./centers.ts";
+import { getObject } from "./install.ts";
+import { kubernetesWorld } from "./kubernetes.ts";
+import { loadStock } from "./load.ts";
+import { ordersPerKey, type Released, tagAgain, upgradeUnderLoad } from "./upgrade.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 /** The tests' own cluster: the demo's may be up beside it. */
 const INDEX = 1;
 const ORDERS = 8;
+/** Seven Deployments one after the other, each of which drains, on a machine that does other things too. */
+const ROLLOUT_TIMEOUT_MS = 300_000;
 
 let dir: string;
 beforeAll(async () => {
@@ -63,6 +74,36 @@ it("delivers every order, loses none while a cell is dead, and finds the books r
   expect(facts.drill.rerouted).toBeGreaterThan(0);
   expect(facts.readySeconds).toHaveLength(2);
 });
+
+it.each([
+  // In this direction the other center delivers no more.
+  ["seoul-mapo", "Compact", 180],
+  ["seoul-gangnam", "Separate", 0],
+])(
+  "rolls a release out over %s (%s): of 20 requests a second without retries none fails",
+  async (name, topology, degrees) => {
+    const layout = layoutOf(INDEX);
+    const { kubectl, helm } = await ensureBinaries(silentReport());
+    const target = { kubectl, helm, env: toolEnv(layout), root: ROOT, nodeAddress: layout.nodeAddress };
+    const object = await getObject<Released>(target, ["fc", name]);
+    const center = centerOf(object);
+    expect(center.topology).toBe(topology);
+    const gatewayUrl = `http://${layout.nodeAddress}:30080`;
+    const api = createApi({ gatewayUrl, issuerUrl: `http://${layout.nodeAddress}:30091` });
+    const skus = await loadStock(api, ROOT, center);
+    const image = await tagAgain(INDEX, object.status?.release?.current ?? "", "again");
+    const options = { target, api, center, skus, image, degrees, perSecond: 20, timeoutMs: 240_000 };
+    const count = await upgradeUnderLoad({ ...options, note: (text) => console.log(text) });
+    console.log(`${name}: ${count.sent} sent, ${JSON.stringify(Object.fromEntries(count.answers))}`);
+    expect(count.failures).toEqual([]);
+    expect(count.sent).toBeGreaterThan(200);
+    expect(count.accepted.length).toBeGreaterThan(50);
+    const perKey = await ordersPerKey(kubernetesWorld(target), name, count.accepted);
+    expect(perKey.size).toBe(count.accepted.length);
+    expect([...perKey].filter(([, orders]) => orders !== 1)).toEqual([]);
+  },
+  ROLLOUT_TIMEOUT_MS,
+);
 
 it("shows the same without Kubernetes, says what is missing, and leaves no process", async () => {
   const file = join(dir, "processes.json");
