@@ -5,7 +5,7 @@ import { runHoldsBench } from "./bench.ts";
 it("takes holds in every contender that needs no packages of its own, and sets ours beside the peers", async () => {
   const { about, turns, rows } = await runHoldsBench({
     rounds: 1,
-    seconds: 0.5,
+    seconds: 1,
     callers: 8,
     skus: 40,
     only: ["ours", "naive-lua", "ours-durable", "pg-update", "pg-for-update"],

@@ -1,5 +1,6 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { basename } from "node:path";
 
 /** A process of its own that answers one request after the other. */
 export interface Child {
@@ -24,12 +25,13 @@ export function startChild(
   options: { readonly env?: NodeJS.ProcessEnv; readonly profileDir?: string | undefined } = {},
 ): Child {
   const { env = process.env, profileDir } = options;
+  const label = [basename(entry), ...args].join(" ");
   const execArgv = profileDir === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileDir}`];
   const child = fork(entry, args, { env, execArgv, stdio: ["ignore", "ignore", "inherit", "ipc"] });
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   const exited = once(child, "exit").then(([code]) => {
     for (const { reject } of waiting.values())
-      reject(new Error(`The process of ${args.join(" ")} ended (${code}).`));
+      reject(new Error(`The process of ${label} ended (${code}).`));
     waiting.clear();
   });
   let asked = 0;
@@ -38,13 +40,13 @@ export function startChild(
     const asker = waiting.get(id);
     waiting.delete(id);
     if (ok) asker?.resolve(value);
-    else asker?.reject(new Error(`${args.join(" ")}: ${String(value)}`));
+    else asker?.reject(new Error(`${label}: ${String(value)}`));
   });
   return {
     pid: child.pid ?? 0,
     ask: <T>(name: string, ...rest: readonly unknown[]) =>
       new Promise<T>((resolve, reject) => {
-        if (!child.connected) return reject(new Error(`The process of ${args.join(" ")} has ended.`));
+        if (!child.connected) return reject(new Error(`The process of ${label} has ended.`));
         const id = asked++;
         waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
         child.send({ id, name, args: rest });

@@ -4,7 +4,7 @@ import { runOrdersBench } from "./bench.ts";
 
 it("places orders at a Compact cell and finds each of them in the books", async () => {
   const { rounds, rows } = await runOrdersBench({
-    ...{ rounds: 1, seconds: 1, callers: 4, skus: 20, linesPerOrder: 2 },
+    ...{ rounds: 1, seconds: 5, callers: 4, skus: 20, linesPerOrder: 2 },
     progress: createProgress({ stream: { write: () => true } }),
     signal: AbortSignal.timeout(600_000),
   });
