@@ -30,8 +30,7 @@ export function startChild(
   const child = fork(entry, args, { env, execArgv, stdio: ["ignore", "ignore", "inherit", "ipc"] });
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   const exited = once(child, "exit").then(([code]) => {
-    for (const { reject } of waiting.values())
-      reject(new Error(`The process of ${label} ended (${code}).`));
+    for (const { reject } of waiting.values()) reject(new Error(`The process of ${label} ended (${code}).`));
     waiting.clear();
   });
   let asked = 0;
