@@ -117,6 +117,34 @@ describe("a release in a cell that serves", () => {
     expect(running(world, NEW)).toEqual(["inventory"]);
   });
 
+  it("stops before any slice when the Job of its schema cannot start, and says to what to go back", () => {
+    const world = separate();
+    setImage(world, NEW);
+    world.settle();
+    const job = [...world.objects.values()].find(
+      ({ kind, spec }) => kind === "Job" && JSON.stringify(spec).includes(NEW),
+    ) as KubeObject;
+    const stuck = pod("provision-x", "provision", { state: { waiting: { reason: "ImagePullBackOff" } } });
+    const owner = {
+      apiVersion: "batch/v1",
+      kind: "Job",
+      name: job.metadata.name,
+      uid: job.metadata.uid ?? "",
+    };
+    world.pods.push({ ...stuck, metadata: { ...stuck.metadata, ownerReferences: [owner] } });
+    world.settle();
+    expect(running(world, NEW)).toEqual([]);
+    expect(verdict(world, "Stalled")).toBe("True RolloutFailed");
+    expect(verdict(world, "Available")).toBe("True Serving");
+    const text = message(world, "Stalled");
+    expect(text).toContain(`does not start with ${NEW}: pod provision-x cannot start: ImagePullBackOff.`);
+    expect(text).toContain(`Services keep what they run. Set release.image back to ${OLD}`);
+    setImage(world, OLD);
+    world.pods = [];
+    world.settle();
+    expect(verdict(world, "Stalled")).not.toContain("True");
+  });
+
   it.each([
     [
       "whose rollout has passed its deadline",

@@ -1,4 +1,5 @@
 import { blockedPods } from "./blockers.ts";
+import { cellImage } from "./build/cell.ts";
 import { done, type StepState, stalled, trimmed, waiting } from "./errors.ts";
 import type { Facts } from "./facts.ts";
 import { isolatedStep } from "./isolation.ts";
@@ -6,7 +7,7 @@ import { find, identity, type Observed, podsOf } from "./observed.ts";
 import { servicesReady } from "./services-ready.ts";
 import { shortOf } from "./shortage.ts";
 import { unboundClaim } from "./volumes.ts";
-import { jobOutcome, rolloutOf } from "./workloads.ts";
+import { jobOutcome, podFailure, podsOfJob, rolloutOf } from "./workloads.ts";
 
 /** State of each step towards a serving cell, by condition type. */
 export interface Steps {
@@ -24,7 +25,7 @@ export function stepsOf(facts: Facts, observed: Observed, running?: string): Ste
   return {
     Provisioned: provisioned(facts, observed),
     DatabaseReady: databaseReady(facts, observed),
-    SchemaMigrated: schemaMigrated(facts, observed),
+    SchemaMigrated: schemaMigrated(facts, observed, running),
     CacheReady: storeReady("cache", "cache", facts, observed),
     TopicsReady: topicsReady(facts),
     ServicesReady: servicesReady(facts, observed, running),
@@ -126,7 +127,7 @@ function storeReady(name: string, what: string, facts: Facts, observed: Observed
   );
 }
 
-function schemaMigrated(facts: Facts, observed: Observed): StepState {
+function schemaMigrated(facts: Facts, observed: Observed, running: string | undefined): StepState {
   const { provision, provisionJob, cell } = facts;
   if (facts.provisionedHash !== undefined)
     return done("Migrated", "Roles, schema and lease row are as this release needs them.");
@@ -152,8 +153,19 @@ function schemaMigrated(facts: Facts, observed: Observed): StepState {
       `${text} It is tried again; see kubectl -n ${cell.namespace} logs job/${provisionJob}.`,
     );
   }
-  const short = shortOf(find(observed, "Job", provisionJob), observed);
+  const job = find(observed, "Job", provisionJob);
+  const short = shortOf(job, observed);
   if (short !== undefined) return short;
+  // The first pod of a release is the Job's: an image that cannot be had shows here, before any service has changed.
+  const stuck = job === undefined ? undefined : podFailure(podsOfJob(job, observed.pods));
+  if (stuck !== undefined) {
+    const image = cellImage(cell);
+    const action =
+      running === undefined || running === image
+        ? "Set release.image to one that can be had."
+        : `Services keep what they run. Set release.image back to ${running}, or to one that can be had.`;
+    return stalled("RolloutFailed", `Job ${provisionJob} does not start with ${image}: ${stuck} ${action}`);
+  }
   if (provision.kind === "absent")
     return waiting("WaitingForDatabase", "Runs as soon as the database is ready; no action needed.");
   return waiting("Migrating", `Job ${provisionJob} makes roles, schema and topics; no action needed.`);
