@@ -1,7 +1,7 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { ANNOTATIONS } from "./api/names.ts";
-import type { Cell } from "./build/cell.ts";
+import { type Cell, cellImage } from "./build/cell.ts";
 import { hashOf } from "./build/hash.ts";
 import type { EnvVar } from "./build/pod.ts";
 import { credentialsChecksum } from "./build/secrets.ts";
@@ -23,7 +23,6 @@ export function rolloutFor(
   const serving =
     admittedEpoch === cell.epoch && !observed.objects.some((live) => isOfOlderEpoch(live, cell));
   const image = release?.current;
-  const before = image === undefined ? undefined : { ...cell, spec: { ...cell.spec, release: { image } } };
   const cache = find(observed, "StatefulSet", "cache");
   // While another topology still serves, what is missing has never been.
   const known = new Set(parts.deployments.map(identity));
@@ -32,12 +31,23 @@ export function rolloutFor(
   );
   const input = {
     wanted: parts.deployments,
-    earlier: serving && same && before !== undefined ? deploymentsOf(before, parts.base, observed) : [],
+    earlier: serving && same && image !== undefined ? earlierOf(image, cell, parts, observed) : [],
     provisioned,
     serving,
     blockedBy: rolloutOf(cache).complete ? undefined : "the cell is Degraded: its cache is not ready",
   };
   return planRollout(input, observed);
+}
+
+/** The Deployments as they were with the image before. */
+function earlierOf(
+  image: string,
+  cell: Cell,
+  parts: { readonly base: readonly KubeObject[]; readonly deployments: readonly KubeObject[] },
+  observed: Observed,
+): readonly KubeObject[] {
+  if (image === cellImage(cell)) return parts.deployments;
+  return deploymentsOf({ ...cell, spec: { ...cell.spec, release: { image } } }, parts.base, observed);
 }
 
 /** Its pods can write nothing any more: going slowly would only keep them longer. */

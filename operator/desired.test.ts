@@ -20,24 +20,24 @@ describe("a new center", () => {
     expect(summary(world)).toMatchInlineSnapshot(`
       {
         "conditions": {
-          "Available": "False NotBuilt",
-          "CacheReady": "Unknown Pending",
+          "Available": "False DatabaseNotReady",
+          "CacheReady": "False Starting",
           "DataLost": "False DataPresent",
-          "DatabaseReady": "Unknown Pending",
+          "DatabaseReady": "False Starting",
           "Degraded": "False NotDegraded",
           "Deleting": "False NotDeleting",
           "Draining": "False NotDraining",
-          "Isolated": "Unknown Pending",
-          "Provisioned": "Unknown Pending",
-          "Ready": "Unknown Pending",
-          "Reconciling": "True Pending",
+          "Isolated": "Unknown NotProbed",
+          "Provisioned": "False Creating",
+          "Ready": "False Creating",
+          "Reconciling": "True Creating",
           "Rotating": "False NotRotating",
-          "SchemaMigrated": "Unknown Pending",
-          "ServicesReady": "Unknown Pending",
+          "SchemaMigrated": "False WaitingForDatabase",
+          "ServicesReady": "False WaitingForSchema",
           "Stalled": "False Progressing",
-          "TopicsReady": "Unknown Pending",
+          "TopicsReady": "False WaitingForJob",
         },
-        "phase": "Pending",
+        "phase": "Provisioning",
       }
     `);
   });

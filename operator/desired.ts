@@ -53,10 +53,10 @@ export function desired(
   const ownership = ownershipOf(fc, observed);
   if (isDeleting(fc)) return planDeletion(fc, observed, settings, nowMs);
   const lost = lostNamespace(fc, observed);
-  const idle = (situation: Situation, finalizer: Plan["finalizer"] = "keep"): Plan => ({
+  const idle = (situation: Situation): Plan => ({
     objects: [],
     prune: [],
-    finalizer,
+    finalizer: "keep",
     notices: [],
     status: statusOf(fc, observed, situation, nowMs),
     ...(ownership.kind === "terminating" ? { requeueAfterMs: STUCK_AFTER_MS } : {}),
@@ -71,7 +71,13 @@ export function desired(
   const stuck = ownership.kind === "terminating" ? stuckObjects(observed, nowMs) : undefined;
   const blocked: Situation = { kind: "blocked", ownership, lostNamespace: lost, stuck };
   if (ownership.kind === "taken" || ownership.kind === "terminating") return idle(blocked);
-  if (!hasFinalizer(fc, FINALIZER)) return idle({ ...blocked, ownership: { kind: "absent" } }, "add");
+  // Nothing is made before the finalizer is there; the status that comes with it says already what the next pass begins.
+  if (!hasFinalizer(fc, FINALIZER)) {
+    const finalizers = [...(fc.metadata.finalizers ?? []), FINALIZER];
+    const next = { ...center, metadata: { ...center.metadata, finalizers } };
+    const { status } = desired(next, observed, settings, nowMs, random);
+    return { objects: [], prune: [], finalizer: "add", notices: [], status };
+  }
   if (fc.spec.paused) return idle({ kind: "paused", lostNamespace: lost });
   const startOver = namespaceReplaced(fc, observed) && ownership.kind !== "adopting";
   const provisioned = fc.status?.provisionedHash !== undefined && !startOver;
@@ -112,13 +118,14 @@ function planCell(
   const holds = holdsOf(observed.objects, nowMs);
   const skipped = new Set([...holds.held, ...retry.due.map(identity)]);
   const rollout = rolloutFor(fc, cell, parts, observed, provisioned && !epochs.issued);
+  const databaseUp = isDatabaseUp(cell, observed);
   const retireJob = buildRetireJob(cell);
   const rotation = { provisioned, rolledOut, retire: outcomeOf(retireJob, observed) };
   const retiring = mayRetire(credentials, rotation, observed) ? [retireJob] : [];
   const nextOnes = nextCredentials(fc, credentials, rotation);
   const steps = [
     ...parts.base,
-    ...lateObjects(parts, epochs, { provisioned, databaseUp: isDatabaseUp(cell, observed) }),
+    ...lateObjects(parts, epochs, { provisioned, databaseUp }),
     ...rollout.apply,
     ...retiring,
     // Only what serves can be seen to be closed.
@@ -140,6 +147,7 @@ function planCell(
     rollout,
     provisionJob: parts.provisionJob.metadata.name,
     provision,
+    databaseUp,
     provisionedHash: provisioned ? hash : undefined,
     fence: fenceJob === undefined ? undefined : outcomeOf(fenceJob, observed),
     isolation,

@@ -19,6 +19,8 @@ export interface Facts {
   readonly rollout: RolloutPlan;
   readonly provisionJob: string;
   readonly provision: JobOutcome;
+  /** Whether the provision Job may run. */
+  readonly databaseUp: boolean;
   /** Set once schema and topics are as the desired cell needs them. */
   readonly provisionedHash: string | undefined;
   /** The Job that shuts the writers out; absent unless the center is fenced. */

@@ -1,6 +1,8 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { findCondition } from "../platform/kube/objects.ts";
-import { neighboursOf, probersOf } from "./neighbours.ts";
+import { findCondition, type KubeObject } from "../platform/kube/objects.ts";
+import { ANNOTATIONS, LABELS } from "./api/names.ts";
+import { neighboursOf } from "./neighbours.ts";
 import { center } from "./testing/center.ts";
 import { DENIED } from "./testing/podstatus.ts";
 import { provisionedWorld, type World } from "./testing/world.ts";
@@ -229,21 +231,55 @@ describe("a probe whose pod is gone after it had ended well", () => {
 
 describe("neighbours", () => {
   const centers = ["a", "b", "c", "d", "e"].map((name) => center({}, { name, status: { admittedEpoch: 1 } }));
-  const names = centers.map(({ metadata }) => metadata.name);
+  const among = (list: typeof centers) => ({
+    list: () => list,
+    get: (name: string) => list.find(({ metadata }) => metadata.name === name),
+  });
+  const names = (of: string, list = centers, jobs: KubeObject[] = []) =>
+    neighboursOf(of, jobs, among(list)).map(({ name }) => name);
+  const probe = (cells: string, second: number): KubeObject => ({
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: {
+      name: `isolation-probe-${second}`,
+      labels: { [LABELS.component]: "isolation-probe" },
+      annotations: { [ANNOTATIONS.neighbours]: cells },
+      creationTimestamp: `2026-11-21T08:00:0${second}Z`,
+    },
+  });
 
   it("are the next two, round the ring, and each cell is tried by two", () => {
-    expect(neighboursOf("b", centers).map(({ name }) => name)).toEqual(["c", "d"]);
-    expect(neighboursOf("e", centers).map(({ name }) => name)).toEqual(["a", "b"]);
-    for (const name of names) {
-      const tried = names.filter((one) => neighboursOf(one, centers).some((other) => other.name === name));
-      expect(tried.sort()).toEqual(probersOf(name, names).sort());
-      expect(tried).toHaveLength(2);
-    }
+    expect(names("b")).toEqual(["c", "d"]);
+    expect(names("e")).toEqual(["a", "b"]);
+    for (const { metadata } of centers)
+      expect(centers.filter((one) => names(one.metadata.name).includes(metadata.name))).toHaveLength(2);
+  });
+
+  it("stay those that the newest probe has tried, as long as they are there", () => {
+    expect(names("b", centers, [probe("a,c", 1), probe("a,e", 2)])).toEqual(["a", "e"]);
+    expect(names("b", centers.slice(0, 4), [probe("a,e", 2)])).toEqual(["a", "c"]);
+    expect(names("b", centers, [probe("d", 1)])).toEqual(["c", "d"]);
+    expect(names("b", centers, [probe("b,c", 1)])).toEqual(["c", "d"]);
   });
 
   it("are cells that have served and stay", () => {
-    expect(neighboursOf("a", [...centers.slice(0, 2), center({}, { name: "z" })])).toHaveLength(1);
-    expect(neighboursOf("a", [])).toEqual([]);
-    expect(probersOf("a", ["a"])).toEqual([]);
+    expect(names("a", [...centers.slice(0, 2), center({}, { name: "z" })])).toEqual(["b"]);
+    expect(names("a", [])).toEqual([]);
+  });
+
+  it("are the same as those of the sorted ring, in whatever order cells are known", () => {
+    void fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.stringMatching(/^[a-f]{1,3}$/), { minLength: 1, maxLength: 12 }),
+        (all) => {
+          const list = all.map((name) => center({}, { name, status: { admittedEpoch: 1 } }));
+          const [own = ""] = all;
+          const sorted = all.slice(1).sort();
+          const at = sorted.filter((one) => one < own).length;
+          const ring = [...sorted.slice(at), ...sorted.slice(0, at)];
+          expect(names(own, list)).toEqual(ring.slice(0, 2).sort());
+        },
+      ),
+    );
   });
 });

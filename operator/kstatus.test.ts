@@ -64,7 +64,7 @@ const STATES: readonly [string, () => World, Kstatus, string][] = [
       return world;
     },
     "InProgress",
-    "Unknown Pending",
+    "False Creating",
   ],
   ["starting", () => settled(createWorld(center())), "InProgress", "False Starting"],
   ["waiting for Kafka", () => failedJob("KafkaUnreachable"), "InProgress", "False WaitingForTopics"],

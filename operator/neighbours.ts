@@ -1,34 +1,64 @@
-import { isDeleting } from "../platform/kube/objects.ts";
+import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
-import type { Neighbour } from "./build/probe.ts";
+import { ANNOTATIONS, LABELS } from "./api/names.ts";
+import { ISOLATION_PROBE, type Neighbour } from "./build/probe.ts";
 
 /** Each cell tries this many others: with all of them, one new cell would set every cell of a fleet to work. */
 export const NEIGHBOURS = 2;
 
 /** Whether a center has a cell that listens, so that being kept out of it means something. */
-export function isNeighbour(center: FulfillmentCenter): boolean {
-  return center.status?.admittedEpoch !== undefined && !isDeleting(center);
+export function isNeighbour(center: FulfillmentCenter | undefined): center is FulfillmentCenter {
+  return center?.status?.admittedEpoch !== undefined && !isDeleting(center);
 }
 
-/** The cells that follow in the order of names, the first again after the last; sorted by name. */
-export function neighboursOf(name: string, centers: readonly FulfillmentCenter[]): Neighbour[] {
-  const others = centers.filter((one) => one.metadata.name !== name && isNeighbour(one));
-  return ring(
-    name,
-    others.map(({ metadata }) => metadata.name),
-  )
-    .after.map((other) => others.find(({ metadata }) => metadata.name === other)!)
-    .map(({ metadata, spec }) => ({ name: metadata.name, database: spec.database.external === undefined }));
+/** Where centers are looked up. */
+export interface Centers {
+  get(name: string): FulfillmentCenter | undefined;
+  list(): readonly FulfillmentCenter[];
 }
 
-/** Who tries to reach a cell: those that come before it. They look again when it comes or goes. */
-export function probersOf(name: string, names: readonly string[]): string[] {
-  return ring(name, names).before;
+/**
+ * The cells that a cell tries, sorted by name: those that it has tried before, as `jobs` say, as long as they are there,
+ * so that a cell that comes sets only those to work that have tried too few. Others are the next in the order of names,
+ * the first again after the last: spread over the fleet.
+ */
+export function neighboursOf(name: string, jobs: readonly KubeObject[], centers: Centers): Neighbour[] {
+  const kept = triedBy(jobs)
+    .filter((other) => other !== name && isNeighbour(centers.get(other)))
+    .slice(0, NEIGHBOURS);
+  const names = kept.length < NEIGHBOURS ? [...kept, ...nextAfter(name, kept, centers.list())] : kept;
+  return names.sort().map((other) => ({
+    name: other,
+    database: centers.get(other)?.spec.database.external === undefined,
+  }));
 }
 
-function ring(name: string, names: readonly string[]): { before: string[]; after: string[] } {
-  const sorted = names.filter((one) => one !== name).sort();
-  const at = sorted.filter((one) => one < name).length;
-  const turned = [...sorted.slice(at), ...sorted.slice(0, at)];
-  return { after: turned.slice(0, NEIGHBOURS).sort(), before: turned.slice(-NEIGHBOURS) };
+/** Names of the cells that the newest probe of a cell tries. */
+export function triedBy(jobs: readonly KubeObject[]): string[] {
+  const made = ({ metadata }: KubeObject) => Date.parse(metadata.creationTimestamp ?? "") || 0;
+  const newest = jobs
+    .filter((job) => job.kind === "Job" && job.metadata.labels?.[LABELS.component] === ISOLATION_PROBE)
+    .reduce<KubeObject | undefined>(
+      (best, job) => (best === undefined || made(job) >= made(best) ? job : best),
+      undefined,
+    );
+  const text = newest?.metadata.annotations?.[ANNOTATIONS.neighbours] ?? "";
+  return text.split(",").filter((other) => other !== "");
+}
+
+/** The next neighbours in the ring of names, without sorting a fleet for each pass over each cell. */
+function nextAfter(name: string, kept: readonly string[], centers: readonly FulfillmentCenter[]): string[] {
+  const wanted = NEIGHBOURS - kept.length;
+  const after: string[] = [];
+  const before: string[] = [];
+  for (const center of centers) {
+    const other = center.metadata.name;
+    if (other === name || kept.includes(other) || !isNeighbour(center)) continue;
+    const list = other > name ? after : before;
+    if (list.length === wanted && other >= (list.at(-1) ?? "")) continue;
+    list.push(other);
+    list.sort();
+    if (list.length > wanted) list.pop();
+  }
+  return [...after, ...before].slice(0, wanted);
 }

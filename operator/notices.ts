@@ -8,8 +8,12 @@ type Told = (typeof TOLD)[number];
 
 /** What is on its way as it should be. Any other reason to be under way is something in the way. */
 const PROGRESS: ReadonlySet<string> = new Set([
-  ...["Pending", "Creating", "Starting", "WaitingForDatabase", "Migrating", "WaitingForJob"],
+  ...["Creating", "Starting", "WaitingForDatabase", "Migrating", "WaitingForJob"],
   ...["WaitingForTopics", "WaitingForSchema", "RollingOut", "EpochIssued", "Fencing", "Held", "Paused"],
+]);
+/** Of these the ones that every new cell goes through, in seconds each. */
+const STEPS: ReadonlySet<string> = new Set([
+  ...["Starting", "WaitingForDatabase", "Migrating", "WaitingForJob", "WaitingForSchema", "RollingOut"],
 ]);
 const DELETING: ReadonlySet<string> = new Set(["FinalizersRemaining", "ContentRemaining", "Protected"]);
 
@@ -23,6 +27,8 @@ export function noticesBetween(
     const now = findCondition(after.conditions, type);
     // The condition Deleting says it better.
     if (now === undefined || (type === "Reconciling" && now.reason === "Deleting")) return [];
+    // A new cell says that it is begun and that it is ready; the steps between are in its conditions.
+    if (type === "Reconciling" && STEPS.has(now.reason) && before?.admittedEpoch === undefined) return [];
     if (now.status !== "True" || (then?.status === "True" && then.reason === now.reason)) return [];
     return [
       {

@@ -51,7 +51,7 @@ export async function observe(
     nextCellKey: keyOf(generation + 1) ?? (await chance.keyPair()),
     gatewayKeys,
     ...(drain === undefined ? {} : { drain }),
-    neighbours: neighboursOf(name, stores.centers.list()),
+    neighbours: neighboursOf(name, objects, stores.centers),
   };
 }
 

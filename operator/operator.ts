@@ -21,6 +21,9 @@ import { wakeOnChange } from "./wake.ts";
 
 export const LEASE_NAME = "fulfillment-cells-operator";
 
+/** Every center of a region is looked at for its table, and cells that come up together change together. */
+const REGION_BURST_MS = 100;
+
 export interface OperatorOptions {
   /** Where the API server is. */
   readonly config: ClusterConfig | { readonly client: KubeClient };
@@ -113,7 +116,7 @@ export function createOperator(options: OperatorOptions): Operator {
   for (const region of settings.regions) regions.enqueue(region);
   wakeOnChange(stores, {
     center: (name, delayMs, priority) => wake(centers, name, delayMs, priority),
-    region: (name) => wake(regions, name),
+    region: (name) => wake(regions, name, REGION_BURST_MS),
   });
 
   return {

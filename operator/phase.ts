@@ -8,7 +8,6 @@ export function phaseOf(fc: FulfillmentCenter, conditions: readonly Condition[],
   if (fc.spec.paused) return "Paused";
   if (is("DataLost")) return "DataLost";
   if (is("Stalled")) return "Stalled";
-  if (findCondition(conditions, "Ready")?.reason === "Pending") return "Pending";
   if (fc.spec.mode === "Fenced") return is("Ready") ? "Fenced" : "Fencing";
   if (is("Ready")) return fc.spec.mode === "Draining" ? "Draining" : "Ready";
   if (!admitted) return "Provisioning";

@@ -31,8 +31,8 @@ export interface ReconcileDeps {
   readonly chance: Chance;
 }
 
-/** A local copy that lags behind our own writes is looked at again after this long. */
-const LAG_MS = 50;
+/** For a local copy that lags behind our own writes: what it waits for wakes the center, and this is for when it does not. */
+const LAG_MS = 250;
 /** For the wake-up by the Secret of the region's gateways that never came. */
 const KEY_WAIT_MS = 1000;
 /** Watches wake a cell that is on its way; this is for the wake-up that never came. */

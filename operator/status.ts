@@ -10,7 +10,7 @@ import { cellNamespace } from "./api/names.ts";
 import { blockersOf } from "./blockers.ts";
 import { cellImage } from "./build/cell.ts";
 import type { Situation } from "./facts.ts";
-import type { Observed } from "./observed.ts";
+import { find, type Observed } from "./observed.ts";
 import { phaseOf } from "./phase.ts";
 import { credentialsField } from "./rotation.ts";
 import { type Steps, stepsOf } from "./steps.ts";
@@ -107,7 +107,9 @@ function buildingFields(
     current !== previous.release?.current ? previous.release?.current : previous.release?.previous;
   // What is empty is left out: the API server would not store it, and the next pass would write it again.
   const blockers = blockersOf(observed);
-  const services = serviceCounts(observed);
+  const services = serviceCounts({
+    objects: [...observed.objects, ...madeNow(facts.rollout.apply, observed)],
+  });
   return {
     namespace: cellNamespace(fc.metadata.name),
     ...(namespaceUid === undefined ? {} : { namespaceUid }),
@@ -140,7 +142,14 @@ function keptHash(previous: FulfillmentCenterStatus, startedOver: boolean) {
     : { provisionedHash: previous.provisionedHash };
 }
 
-function serviceCounts(observed: Observed) {
+/** Deployments that this pass makes. */
+function madeNow(applied: readonly KubeObject[], observed: Observed): KubeObject[] {
+  return applied.filter(
+    ({ kind, metadata }) => kind === "Deployment" && find(observed, kind, metadata.name) === undefined,
+  );
+}
+
+function serviceCounts(observed: Pick<Observed, "objects">) {
   return observed.objects
     .filter(({ kind }) => kind === "Deployment")
     .map((deployment) => {

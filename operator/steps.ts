@@ -166,7 +166,7 @@ function schemaMigrated(facts: Facts, observed: Observed, running: string | unde
         : `Services keep what they run. Set release.image back to ${running}, or to one that can be had.`;
     return stalled("RolloutFailed", `Job ${provisionJob} does not start with ${image}: ${stuck} ${action}`);
   }
-  if (provision.kind === "absent")
+  if (provision.kind === "absent" && (!facts.databaseUp || facts.epochs.issued))
     return waiting("WaitingForDatabase", "Runs as soon as the database is ready; no action needed.");
   return waiting("Migrating", `Job ${provisionJob} makes roles, schema and topics; no action needed.`);
 }

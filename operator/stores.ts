@@ -37,6 +37,7 @@ export interface Stores {
   readonly autoscalers: Store<KubeObject>;
   readonly secrets: Store<KubeObject>;
   readonly services: Store<KubeObject>;
+  readonly jobs: Store<KubeObject>;
   /** Stores of CELL_KINDS. */
   readonly owned: readonly Store<KubeObject>[];
   readonly informers: readonly Informer<KubeObject>[];
@@ -118,6 +119,7 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
     owned,
     secrets: of(KINDS.secret)!,
     services: of(KINDS.service)!,
+    jobs: of(KINDS.job)!,
     informers,
     of,
     ofCenter: (store, center) => store.byIndex(BY_CENTER, center),

@@ -31,7 +31,7 @@ export function verdictsOf(
   steps: Steps | undefined,
 ): Record<string, Verdict> {
   const states = Object.fromEntries(
-    STEPS.map((type) => [type, steps?.[type] ?? notYet(situation)]),
+    STEPS.map((type) => [type, steps?.[type] ?? NOT_CHECKED]),
   ) as unknown as Steps;
   const stop = stopOf(observed, situation, states);
   const available = availableOf(fc, observed, situation, states);
@@ -84,14 +84,10 @@ function verdictOf(state: StepState): Verdict {
   return [status, state.reason, state.message];
 }
 
-function notYet(situation: Situation): StepState {
-  return situation.kind === "blocked" && situation.ownership.kind === "absent"
-    ? unknown("Pending", "Not looked at yet; no action needed.")
-    : unknown(
-        "NotChecked",
-        "Not known, because the operator may not act on this cell; see Stalled and Ready.",
-      );
-}
+const NOT_CHECKED = unknown(
+  "NotChecked",
+  "Not known, because the operator may not act on this cell; see Stalled and Ready.",
+);
 
 /** The one reason that a person must act on, when there is one. */
 function stopOf(
@@ -186,21 +182,16 @@ function readyOf(
     return ["Unknown", "Paused", "The spec is not acted on while paused is true; set it to false to go on."];
   if (stop !== undefined) return ["False", stop.reason, stop.message];
   if (situation.kind !== "building") {
-    const leaving = situation.kind === "blocked" && situation.ownership.kind === "terminating";
-    return leaving
-      ? [
-          "False",
-          "NamespaceTerminating",
-          situation.stuck?.message ??
-            "The old namespace is still being deleted; the cell is made anew when it is gone.",
-        ]
-      : ["Unknown", "Pending", "The first pass has begun; no action needed."];
+    const why = situation.kind === "blocked" ? situation.stuck?.message : undefined;
+    const plain = "The old namespace is still being deleted; the cell is made anew when it is gone.";
+    return ["False", "NamespaceTerminating", why ?? plain];
   }
   const { facts } = situation;
   if (situation.lostNamespace !== undefined)
     return ["False", "DataLost", "The cell was rebuilt empty; see DataLost for how to admit it."];
   const open = openGate(facts, states);
-  if (facts.epochs.issued)
+  // A new cell has nothing yet that could follow its number.
+  if (facts.epochs.issued && fc.status?.epoch !== undefined)
     return ["False", "EpochIssued", "A new epoch was issued; the services follow it. No action needed."];
   if (open !== undefined) return ["False", open.reason, open.message];
   if (fc.spec.mode === "Fenced") return fencedReady(facts);

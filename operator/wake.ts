@@ -1,8 +1,8 @@
-import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
+import { isConditionTrue, isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import type { Priority } from "../platform/kube/ready.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace, LABELS } from "./api/names.ts";
-import { isNeighbour, probersOf } from "./neighbours.ts";
+import { isNeighbour, NEIGHBOURS, triedBy } from "./neighbours.ts";
 import { centersOf, type Stores } from "./stores.ts";
 
 export interface Wakers {
@@ -10,8 +10,10 @@ export interface Wakers {
   region(name: string): void;
 }
 
-/** Changes inside a cell come in bursts: pods start, counts go up one by one. */
-const BURST_MS = 100;
+/** Changes inside a cell that is being built come in bursts: pods start, counts go up one by one. */
+const BURST_MS = 200;
+/** In a cell that is as it should be a change is a person's, or a failure: either is looked at soon. */
+const SOON_MS = 20;
 
 /** Maps every change in the local copies to the centers and regions that it may concern. */
 export function wakeOnChange(stores: Stores, wakers: Wakers): void {
@@ -20,11 +22,10 @@ export function wakeOnChange(stores: Stores, wakers: Wakers): void {
   stores.centers.onChange(({ type, object, initial }) => {
     const { name } = object.metadata;
     const joins = type !== "deleted" && isNeighbour(object);
-    // The cells that probe this one look again when it comes or goes.
     if (joins !== joined.has(name)) {
       if (joins) joined.add(name);
       else joined.delete(name);
-      if (!initial) for (const prober of probersOf(name, [...joined])) wakers.center(prober, BURST_MS);
+      if (!initial) for (const prober of probersOf(stores, name, joined)) wakers.center(prober, BURST_MS);
     }
     byName.set(cellNamespace(object.metadata.name), object.metadata.name);
     wakers.center(object.metadata.name, 0, initial ? "low" : "normal");
@@ -43,13 +44,23 @@ export function wakeOnChange(stores: Stores, wakers: Wakers): void {
     for (const center of centersOf(object)) {
       // The first list of each kind brings every cell; the cells themselves are in it.
       if (initial) wakers.center(center, 0, "low");
-      else wakers.center(center, BURST_MS);
+      else wakers.center(center, isSettled(stores.centers.get(center)) ? SOON_MS : BURST_MS);
     }
   };
   for (const store of [...stores.owned, stores.pods, stores.claims, stores.autoscalers])
     store.onChange(inCell);
   for (const store of [stores.services, stores.secrets])
     store.onChange(({ object }) => wakeRegions(stores, wakers, object));
+}
+
+/** Cells that may probe this one when it comes: those with too few others until then. When it goes: those that do. */
+function probersOf(stores: Stores, name: string, joined: ReadonlySet<string>): string[] {
+  if (joined.has(name)) return joined.size > NEIGHBOURS + 1 ? [] : [...joined].filter((one) => one !== name);
+  return [...joined].filter((one) => triedBy(stores.ofCenter(stores.jobs, one)).includes(name));
+}
+
+function isSettled(center: FulfillmentCenter | undefined): boolean {
+  return isConditionTrue(center?.status?.conditions, "Ready");
 }
 
 /** A deletion waits until the table no longer names the cell. */

@@ -1,10 +1,11 @@
 import { specSchema } from "../../operator/api/fulfillment-center.ts";
 import { ANNOTATIONS, API_VERSION, FINALIZER } from "../../operator/api/names.ts";
 import type { OperatorSettings } from "../../operator/api/settings.ts";
+import { NEIGHBOURS } from "../../operator/neighbours.ts";
 import { createWorld } from "../../operator/testing/world.ts";
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { generateKey } from "../../platform/trust.ts";
-import { centerSpec } from "./centers.ts";
+import { centerNames, centerSpec } from "./centers.ts";
 
 /**
  * The children that our operator makes for one center, as a file for the peer. Name, uid, epoch and hash are words that
@@ -21,6 +22,8 @@ export interface Template {
   readonly base: readonly KubeObject[];
   readonly jobs: readonly KubeObject[];
   readonly deployments: readonly KubeObject[];
+  /** What is made once the Deployments serve. */
+  readonly probes: readonly KubeObject[];
 }
 
 const NAME = "template-center";
@@ -41,6 +44,7 @@ export async function makeTemplate(settings: OperatorSettings): Promise<Template
     ...seen(),
     cellKey: { privateJwk: { ...cell.privateJwk }, publicJwk: { ...cell.publicJwk } },
     gatewayKeys: [{ ...gateway.publicJwk }],
+    neighbours: centerNames("center", NEIGHBOURS).map((name) => ({ name, database: true })),
   });
   const settle = () => {
     for (let pass = 0; pass < 4; pass++) world.pass(settings);
@@ -53,9 +57,9 @@ export async function makeTemplate(settings: OperatorSettings): Promise<Template
   world.readyWorkloads();
   settle();
   const objects = world.plan(settings).objects.map(marked);
-  const [job] = objects.filter(({ kind }) => kind === "Job");
-  if (job === undefined || world.fc.status?.epoch === undefined)
-    throw new Error("the template's center did not get as far as its Job");
+  const [job, ...probes] = objects.filter(({ kind }) => kind === "Job");
+  if (job === undefined || probes.length !== 1 || world.fc.status?.epoch === undefined)
+    throw new Error("the template's center did not get as far as its probe");
   const early = new Set(["Job", "Deployment"]);
   return {
     name: NAME,
@@ -66,6 +70,7 @@ export async function makeTemplate(settings: OperatorSettings): Promise<Template
     base: objects.filter(({ kind }) => !early.has(kind)),
     jobs: [job],
     deployments: objects.filter(({ kind }) => kind === "Deployment"),
+    probes,
   };
 }
 

@@ -56,6 +56,8 @@ export const ANNOTATIONS = {
   revision: `${GROUP}/revision`,
   /** On pod templates: hash of the Secrets that the pods read. */
   configChecksum: `${GROUP}/config-checksum`,
+  /** On the Job of an isolation probe: names of the cells that it tries, with commas between. */
+  neighbours: `${GROUP}/neighbours`,
   /** On every object: hash of what was desired when it was last applied. */
   applied: `${GROUP}/applied`,
 } as const;

@@ -21,8 +21,17 @@ interface Rule {
   readonly ports: readonly number[];
 }
 
+/** What was built for a cell: a pass asks twice, and this is the longest part of it. */
+const BUILT = new WeakMap<Cell, readonly KubeObject[]>();
+
 /** Deny everything both ways, then allow what traffic.ts lists. The same objects in both topologies. */
-export function buildNetworkPolicies(cell: Cell): KubeObject[] {
+export function buildNetworkPolicies(cell: Cell): readonly KubeObject[] {
+  const built = BUILT.get(cell) ?? policiesOf(cell);
+  BUILT.set(cell, built);
+  return built;
+}
+
+function policiesOf(cell: Cell): KubeObject[] {
   return [
     policy(cell, "default-deny", {}, { policyTypes: ["Ingress", "Egress"] }),
     policy(cell, "dns", {}, { policyTypes: ["Egress"], egress: [dnsRule()] }),

@@ -1,6 +1,6 @@
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { SLICE_NAMES, SLICE_PORTS } from "../../platform/slices.ts";
-import { cellNamespace } from "../api/names.ts";
+import { ANNOTATIONS, cellNamespace } from "../api/names.ts";
 import { type Cell, cellImage, metadata } from "./cell.ts";
 import { hashOf } from "./hash.ts";
 import { buildNetworkPolicies } from "./network.ts";
@@ -42,10 +42,14 @@ export function buildIsolationJob(cell: Cell, neighbours: readonly Neighbour[]):
     }),
   };
   const name = `${ISOLATION_PROBE}-${hashOf([spec, buildNetworkPolicies(cell).map((policy) => policy.spec)])}`;
+  const tried = neighbours.map((neighbour) => neighbour.name).join(",");
   return {
     apiVersion: "batch/v1",
     kind: "Job",
-    metadata: metadata(cell, name, ISOLATION_PROBE),
+    metadata: {
+      ...metadata(cell, name, ISOLATION_PROBE),
+      ...(tried === "" ? {} : { annotations: { [ANNOTATIONS.neighbours]: tried } }),
+    },
     spec,
   };
 }

@@ -31,7 +31,9 @@ export function recovered(
   for (const [path, value] of Object.entries(copy)) {
     const dot = path.indexOf(".");
     const name = path.slice(0, dot);
-    if (dot > 0) result[name] = { ...result[name], [path.slice(dot + 1)]: value };
+    if (dot <= 0) continue;
+    result[name] ??= {};
+    result[name][path.slice(dot + 1)] = value;
   }
   for (const [name, own] of Object.entries(rest)) result[name] = { ...result[name], ...own };
   return result;

@@ -1,11 +1,11 @@
-import { createHash } from "node:crypto";
+import { hash as digest } from "node:crypto";
 import { canonicalJson } from "../canonical.ts";
 import type { KubeClient } from "./client.ts";
 import { differences } from "./differences.ts";
 import type { KubeResult } from "./failures.ts";
 import { compareVersions, type KubeObject, keyOf, type ResourceRef, resourceName } from "./objects.ts";
 import { additionsOf, type Claim, ownersOf, takenOver } from "./owners.ts";
-import { handedOver, handOver } from "./ownership.ts";
+import { handedOver, handOver, type Moved } from "./ownership.ts";
 import { type KubeMetrics, type KubeTime, systemTime } from "./ports.ts";
 import type { Store } from "./store.ts";
 
@@ -122,6 +122,7 @@ export function createApplier(options: ApplierOptions): Applier {
     time = systemTime,
   } = options;
   const entries = new Map<string, Entry>();
+  const prints = new Map<string, { readonly print: string; readonly hash: string }>();
   const written = new Map<string, Map<string, Written>>();
   const applies = options.metrics.counter(
     "applier_applies_total",
@@ -189,6 +190,17 @@ export function createApplier(options: ApplierOptions): Applier {
     return live;
   }
 
+  /** The hash of what is desired; text that was hashed for this object the last time is not sorted again. */
+  function hashFor(key: string, object: unknown): string {
+    const print = digest("sha1", JSON.stringify(object) ?? "", "base64url");
+    const known = prints.get(key);
+    if (known?.print === print) return known.hash;
+    const canonical = hashOf(object);
+    if (prints.size >= maxEntries) prints.clear();
+    prints.set(key, { print, hash: canonical });
+    return canonical;
+  }
+
   const mark = (object: KubeObject, hash: string) =>
     hashAnnotation === undefined ? object : annotate(object, hashAnnotation, hash);
 
@@ -223,9 +235,10 @@ export function createApplier(options: ApplierOptions): Applier {
     ref: ResourceRef,
     live: KubeObject | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<KubeResult<unknown>> {
+  ): Promise<KubeResult<Moved>> {
+    const at = live?.metadata.resourceVersion;
     if (manager === undefined || claim === undefined || additionsOf(live, claim).length === 0 || !live)
-      return { ok: true, value: undefined };
+      return { ok: true, value: { from: at, to: at } };
     const call = signal === undefined ? {} : { signal };
     // A patch that changes nothing answers the whole object; a local copy lacks most of its history.
     const whole = await client.patch(ref, live.metadata, {}, call);
@@ -233,15 +246,18 @@ export function createApplier(options: ApplierOptions): Applier {
     const { resourceVersion } = whole.value.metadata;
     const held = ownersOf(whole.value);
     const managedFields = takenOver(whole.value, handedOver(held, manager) ?? held, manager, claim);
-    return client.patch(ref, live.metadata, { metadata: { resourceVersion, managedFields } }, call);
+    const change = { metadata: { resourceVersion, managedFields } };
+    const taken = await client.patch(ref, live.metadata, change, call);
+    if (!taken.ok) return taken;
+    return { ok: true, value: { from: resourceVersion, to: taken.value.metadata.resourceVersion } };
   }
 
   return {
     create: (object, options) => createMarked(refOf(object), object, options),
     async apply(object, { owner, signal, force = true, onlyIfUnchanged = false }) {
       const ref = refOf(object);
-      const hash = hashOf(object);
       const key = entryKey(ref, object, "main");
+      const hash = hashFor(key, object);
       const live = isAsDesired(ref, object, hash, key);
       if (live !== undefined) {
         applies.inc({ resource: resourceName(ref), outcome: "unchanged" });
@@ -258,13 +274,14 @@ export function createApplier(options: ApplierOptions): Applier {
         }
         if (made.code !== "alreadyExists" || onlyIfUnchanged) return made;
       }
+      // Both below move the version; what somebody else wrote meanwhile does too, and must still be met.
       let seen = before?.metadata.resourceVersion;
       const taken = await takeOver(ref, before, signal);
       if (!taken.ok) return taken;
+      if (taken.value.from === seen) seen = taken.value.to;
       if (manager !== undefined && mustHandOver(before, hash, key)) {
         const handed = await handOver(client, ref, object, { manager, signal });
         if (!handed.ok) return handed;
-        // Handing over moves the version; what somebody else wrote meanwhile does too, and must still be met.
         if (handed.value.from === seen) seen = handed.value.to;
       }
       const marked = mark(object, hash);
@@ -306,6 +323,7 @@ export function createApplier(options: ApplierOptions): Applier {
         { ...(uid ? { uid } : {}), ...(propagation ? { propagation } : {}), ...(signal ? { signal } : {}) },
       );
       entries.delete(entryKey(ref, object, "main"));
+      prints.delete(entryKey(ref, object, "main"));
       entries.delete(entryKey(ref, object, "status"));
       if (!result.ok && result.code !== "notFound") return result;
       note(owner, ref, object, undefined);
@@ -344,5 +362,5 @@ function annotate(object: KubeObject, name: string, value: string): KubeObject {
 }
 
 function hashOf(object: unknown): string {
-  return createHash("sha256").update(canonicalJson(object)).digest("base64url").slice(0, 22);
+  return digest("sha256", canonicalJson(object), "base64url").slice(0, 22);
 }

@@ -3,6 +3,12 @@ import type { KubeResult } from "./failures.ts";
 import type { KubeObject, ResourceRef } from "./objects.ts";
 import { type FieldSet, type Owner, union } from "./owners.ts";
 
+/** Versions of an object before and after a change of whose its fields are. */
+export interface Moved {
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+}
+
 /**
  * Gives the fields that `manager` wrote by create or update to its applies. Without it a field that a later apply no longer
  * wants would stay: the manager would still hold it by its create. Sends one request that changes nothing, to see who
@@ -13,7 +19,7 @@ export async function handOver(
   ref: ResourceRef,
   object: KubeObject,
   options: { readonly manager: string; readonly signal?: AbortSignal | undefined },
-): Promise<KubeResult<{ readonly from: string | undefined; readonly to: string | undefined }>> {
+): Promise<KubeResult<Moved>> {
   const call = options.signal === undefined ? {} : { signal: options.signal };
   // A patch of nothing is answered with the whole object and needs no right but that to patch.
   const whole = await client.patch(ref, object.metadata, {}, call);

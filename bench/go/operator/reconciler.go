@@ -149,7 +149,11 @@ func (r *centerReconciler) build(ctx context.Context, who identity, issued bool)
 		done.servicesReady = done.servicesReady && status.ObservedGeneration >= deployment.Generation &&
 			status.UpdatedReplicas >= replicas && status.AvailableReplicas >= replicas
 	}
-	return done, nil
+	if !done.servicesReady {
+		return done, nil
+	}
+	_, err = r.ensureAll(ctx, r.template.Probes, who)
+	return done, err
 }
 
 func (r *centerReconciler) storeReady(ctx context.Context, namespace, name string) (bool, error) {

@@ -27,6 +27,7 @@ type template struct {
 	Base        []json.RawMessage `json:"base"`
 	Jobs        []json.RawMessage `json:"jobs"`
 	Deployments []json.RawMessage `json:"deployments"`
+	Probes      []json.RawMessage `json:"probes"`
 
 	decoder runtime.Decoder
 }
