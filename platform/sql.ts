@@ -3,7 +3,7 @@ import { errorText, type Logger } from "./log.ts";
 import { DURATION_BUCKETS, type Metrics } from "./metrics.ts";
 import { type SqlTls, sslOptions } from "./sqltls.ts";
 import { withSpan } from "./tracing.ts";
-import { createTurns } from "./turns.ts";
+import { createTurns, TooManyWait } from "./turns.ts";
 
 /** A connection inside one transaction. */
 export interface Tx {
@@ -213,6 +213,7 @@ export function createSql(options: SqlOptions): Sql {
       return result;
     } catch (error) {
       if (isRetryable(error)) turns.met();
+      if (error instanceof TooManyWait) throw new Contended(error.message);
       throw error;
     }
   }

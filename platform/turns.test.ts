@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createTurns } from "./turns.ts";
+import { createTurns, TooManyWait } from "./turns.ts";
 
 /** Something that runs until it is told to end, and notes when it began. */
 function work(log: string[], name: string) {
@@ -78,11 +78,23 @@ test("the more met others the fewer run at once, down to one, and slowly more ag
   };
   expect(await widthNow()).toBe(8);
   turns.met();
-  expect(await widthNow()).toBe(4);
+  expect(await widthNow()).toBe(6);
   for (let times = 0; times < 9; times++) turns.met();
   expect(await widthNow()).toBe(1);
-  for (let times = 0; times < 11; times++) turns.passed();
+  for (let times = 0; times < 4; times++) turns.passed();
   expect(await widthNow()).toBe(2);
   for (let times = 0; times < 100; times++) turns.passed();
   expect(await widthNow()).toBe(8);
+});
+
+test("whoever comes when too many wait is refused before it began", async () => {
+  const turns = createTurns(1, 1);
+  const log: string[] = [];
+  const [first, second, third] = ["first", "second", "third"].map((name) => work(log, name));
+  const all = [turns.together(first!.run), turns.together(second!.run)];
+  await expect(turns.together(third!.run)).rejects.toBeInstanceOf(TooManyWait);
+  first!.end();
+  second!.end();
+  expect(await Promise.all(all)).toEqual(["first", "second"]);
+  expect(log).toEqual(["first", "second"]);
 });
