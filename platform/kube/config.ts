@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
+import { plainConfig } from "./kubeconfig.ts";
 import { type KubeTime, systemTime } from "./ports.ts";
 
 /** Proof of who we are and whom we trust; `ca`, `cert` and `key` are PEM text. */
@@ -92,7 +93,10 @@ async function fromKubeconfig(
   paths: readonly string[],
   context: string | undefined,
 ): Promise<ClusterConfigResult> {
-  // Loaded only here: the package costs some 80 MB of memory, which a pod with a service account saves.
+  const [only, ...more] = paths;
+  const plain = only === undefined || more.length > 0 ? undefined : plainConfig(only, context);
+  if (plain !== undefined) return { ok: true, config: plain };
+  // Loaded only here: the package costs some 80 MB of memory and half a second.
   const { KubeConfig } = await import("@kubernetes/client-node");
   const kubeconfig = new KubeConfig();
   const path = paths.join(delimiter);
