@@ -22,6 +22,7 @@ it("is the same in whatever order the keys come", () => {
 it.each([
   [undefined, "null"],
   [{ b: 1, a: undefined, c: [undefined, 2] }, '{"b":1,"c":[null,2]}'],
+  [JSON.parse('{"a":2,"__proto__":1}'), '{"__proto__":1,"a":2}'],
   [{ z: { y: [], x: {} }, a: null }, '{"a":null,"z":{"x":{},"y":[]}}'],
 ])("leaves out what JSON leaves out: %j", (value, text) => {
   expect(canonicalJson(value)).toBe(text);
