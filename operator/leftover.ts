@@ -1,6 +1,6 @@
 import type { KubeClient } from "../platform/kube/client.ts";
 import type { KubeResult } from "../platform/kube/failures.ts";
-import { apiVersionOf, isDeleting, type KubeObject } from "../platform/kube/objects.ts";
+import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import { LABELS, MANAGER } from "./api/names.ts";
 import type { Plan } from "./plan.ts";
 
@@ -23,9 +23,7 @@ export async function leftoverOf(
       signal,
     });
     if (!listed.ok) return listed;
-    // The items of a list carry neither of the two.
-    for (const item of listed.value.items)
-      left.push({ ...item, apiVersion: apiVersionOf(ref), kind: ref.kind });
+    left.push(...listed.value.items);
   }
   return { ok: true, value: left };
 }

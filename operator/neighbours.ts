@@ -1,7 +1,8 @@
 import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
-import { ANNOTATIONS, LABELS } from "./api/names.ts";
-import { ISOLATION_PROBE, type Neighbour } from "./build/probe.ts";
+import { ANNOTATIONS } from "./api/names.ts";
+import type { Neighbour } from "./build/probe.ts";
+import { isIsolationJob } from "./isolation.ts";
 
 /** Each cell tries this many others: with all of them, one new cell would set every cell of a fleet to work. */
 export const NEIGHBOURS = 2;
@@ -37,7 +38,7 @@ export function neighboursOf(name: string, jobs: readonly KubeObject[], centers:
 export function triedBy(jobs: readonly KubeObject[]): string[] {
   const made = ({ metadata }: KubeObject) => Date.parse(metadata.creationTimestamp ?? "") || 0;
   const newest = jobs
-    .filter((job) => job.kind === "Job" && job.metadata.labels?.[LABELS.component] === ISOLATION_PROBE)
+    .filter(isIsolationJob)
     .reduce<KubeObject | undefined>(
       (best, job) => (best === undefined || made(job) >= made(best) ? job : best),
       undefined,

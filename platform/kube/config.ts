@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
+import { rereading } from "./credentials.ts";
 import { plainConfig } from "./kubeconfig.ts";
 import { type KubeTime, systemTime } from "./ports.ts";
 
@@ -30,8 +31,6 @@ export type ClusterConfigResult =
   | { readonly ok: false; readonly code: "noCluster"; readonly message: string };
 
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
-/** Bound tokens are rotated on disk at 80 % of their hour, so a minute of age is harmless. */
-const TOKEN_MAX_AGE_MS = 60_000;
 
 /**
  * Finds the API server: the given kubeconfig, else those of KUBECONFIG (what the first of them says holds), else the pod's service account, else
@@ -71,7 +70,6 @@ export function podConfig(
   time: KubeTime = systemTime,
 ): ClusterConfig {
   const bracketed = host.includes(":") ? `[${host}]` : host;
-  let cached: { credentials: Credentials; readAtMs: number } | undefined;
   const read = (): Credentials => ({
     ca: readFileSync(join(folder, "ca.crt"), "utf8"),
     headers: { authorization: `Bearer ${readFileSync(join(folder, "token"), "utf8").trim()}` },
@@ -80,12 +78,7 @@ export function podConfig(
   return {
     server: `https://${bracketed}:${port}`,
     namespace: existsSync(namespaceFile) ? readFileSync(namespaceFile, "utf8").trim() : "default",
-    credentials(request) {
-      const nowMs = time.monotonicMs();
-      if (cached === undefined || request?.fresh === true || nowMs - cached.readAtMs > TOKEN_MAX_AGE_MS)
-        cached = { credentials: read(), readAtMs: nowMs };
-      return Promise.resolve(cached.credentials);
-    },
+    credentials: rereading(read, time),
   };
 }
 
@@ -148,13 +141,9 @@ interface CredentialSource {
   applyToHTTPSOptions(options: object): Promise<void>;
 }
 
-/** Asks the kubeconfig's own authenticators (exec plugins, token files, OIDC) at most once a minute. */
+/** Asks the kubeconfig's own authenticators (exec plugins, token files, OIDC). */
 function kubeconfigCredentials(kubeconfig: CredentialSource): ClusterConfig["credentials"] {
-  let cached: { credentials: Credentials; readAtMs: number } | undefined;
-  return async (request) => {
-    const nowMs = systemTime.monotonicMs();
-    if (cached !== undefined && request?.fresh !== true && nowMs - cached.readAtMs < TOKEN_MAX_AGE_MS)
-      return cached.credentials;
+  return rereading(async () => {
     const options: {
       ca?: Buffer;
       cert?: Buffer;
@@ -168,15 +157,11 @@ function kubeconfigCredentials(kubeconfig: CredentialSource): ClusterConfig["cre
       headers[name.toLowerCase()] = String(value);
     if (options.auth !== undefined)
       headers.authorization = `Basic ${Buffer.from(options.auth).toString("base64")}`;
-    cached = {
-      readAtMs: nowMs,
-      credentials: {
-        ...(options.ca === undefined ? {} : { ca: options.ca.toString() }),
-        ...(options.cert === undefined ? {} : { cert: options.cert.toString() }),
-        ...(options.key === undefined ? {} : { key: options.key.toString() }),
-        headers,
-      },
+    return {
+      ...(options.ca === undefined ? {} : { ca: options.ca.toString() }),
+      ...(options.cert === undefined ? {} : { cert: options.cert.toString() }),
+      ...(options.key === undefined ? {} : { key: options.key.toString() }),
+      headers,
     };
-    return cached.credentials;
-  };
+  }, systemTime);
 }

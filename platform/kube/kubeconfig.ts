@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import * as z from "zod";
 import { parseYaml } from "../yaml.ts";
 import type { ClusterConfig, Credentials } from "./config.ts";
+import { rereading } from "./credentials.ts";
 import { type KubeTime, systemTime } from "./ports.ts";
 
 const text = z.string().min(1);
@@ -32,9 +33,6 @@ const fileSchema = z.looseObject({
   contexts: named("context", z.unknown()),
 });
 const contextSchema = z.looseObject({ cluster: text, user: text, namespace: text.optional() });
-
-/** Files are read again when they are older than this: certificates and tokens are rotated in place. */
-const MAX_AGE_MS = 60_000;
 
 /**
  * What a kubeconfig says itself: an address, certificates or a token, as text or in files. Undefined for everything else,
@@ -79,18 +77,12 @@ export function plainConfig(
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
     };
   };
-  let cached: { credentials: Credentials; readAtMs: number } | undefined;
   return {
     server: cluster.server.replace(/\/+$/, ""),
     ...(cluster["tls-server-name"] === undefined ? {} : { serverName: cluster["tls-server-name"] }),
     insecureSkipVerify: cluster["insecure-skip-tls-verify"] === true,
     namespace: context.namespace ?? "default",
-    credentials: async (request) => {
-      const nowMs = time.monotonicMs();
-      if (cached === undefined || request?.fresh === true || nowMs - cached.readAtMs > MAX_AGE_MS)
-        cached = { credentials: read(), readAtMs: nowMs };
-      return cached.credentials;
-    },
+    credentials: rereading(read, time),
   };
 }
 
