@@ -1,6 +1,7 @@
+import { createLot } from "../../platform/testing/lot.ts";
 import { serveParent } from "../load/child.ts";
 import { closedLoop, openLoop } from "../load/drive.ts";
-import { randomFrom, zipf } from "../load/random.ts";
+import { zipf } from "../load/random.ts";
 import { openStoreCpu } from "../load/storecpu.ts";
 import type { HoldContender, HoldStores } from "./contender.ts";
 import { openDurable, openVolatile } from "./ours.ts";
@@ -38,7 +39,7 @@ async function open(name: string, stores: HoldStores): Promise<HoldContender> {
 
 /** Which SKU each call wants; the same order in every contender. */
 function wishes({ skus, exponent }: Mix, seed: number): () => number {
-  return skus === 1 ? () => 0 : zipf(skus, exponent, randomFrom(seed));
+  return skus === 1 ? () => 0 : zipf(skus, exponent, createLot(seed));
 }
 
 async function main(name: string, stores: HoldStores): Promise<void> {

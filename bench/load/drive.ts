@@ -1,4 +1,5 @@
-import { gapsMs, randomFrom } from "./random.ts";
+import { createLot } from "../../platform/testing/lot.ts";
+import { gapsMs } from "./random.ts";
 
 /** One call of what is measured; false when it was refused. Anything that is wrong throws, and there is no figure. */
 export type Operation = () => Promise<boolean>;
@@ -64,7 +65,7 @@ export async function openLoop(
   operation: Operation,
   options: { readonly perSecond: number; readonly durationMs: number; readonly seed: number },
 ): Promise<Latencies> {
-  const gap = gapsMs(options.perSecond, randomFrom(options.seed));
+  const gap = gapsMs(options.perSecond, createLot(options.seed));
   const startMs = performance.now();
   const endMs = startMs + options.durationMs;
   const latencies: number[] = [];

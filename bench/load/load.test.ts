@@ -1,13 +1,14 @@
 import { expect, it } from "vitest";
+import { createLot } from "../../platform/testing/lot.ts";
 import { closedLoop, openLoop, ranks } from "./drive.ts";
-import { gapsMs, randomFrom, zipf } from "./random.ts";
+import { gapsMs, zipf } from "./random.ts";
 import { median, toRow, toText } from "./rows.ts";
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 it("draws the same numbers for one seed, and ranks by Zipf's law", () => {
   const draw = (seed: number) => {
-    const rank = zipf(1_000, 1.1, randomFrom(seed));
+    const rank = zipf(1_000, 1.1, createLot(seed));
     return Array.from({ length: 20_000 }, rank);
   };
   expect(draw(1)).toEqual(draw(1));
@@ -22,7 +23,7 @@ it("draws the same numbers for one seed, and ranks by Zipf's law", () => {
 });
 
 it("lets arrivals come at their rate on average", () => {
-  const gap = gapsMs(200, randomFrom(7));
+  const gap = gapsMs(200, createLot(7));
   const sum = Array.from({ length: 20_000 }, gap).reduce((total, one) => total + one, 0);
   expect(sum / 20_000).toBeCloseTo(5, 0);
 });

@@ -1,14 +1,3 @@
-/** Numbers in [0, 1) that are the same in every run for one seed (mulberry32, a public-domain generator). */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** Draws ranks 0 to `count - 1` with probabilities proportional to `1 / (rank + 1) ** exponent` (Zipf's law). */
 export function zipf(count: number, exponent: number, random: () => number): () => number {
   const upTo = new Float64Array(count);

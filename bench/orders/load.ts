@@ -3,10 +3,11 @@ import { Agent, request } from "node:http";
 import { join } from "node:path";
 import type { OrderAnswer } from "../../cell/orders/contract.ts";
 import { newUuid } from "../../platform/ids.ts";
+import { createLot } from "../../platform/testing/lot.ts";
 import { createSigner, type PrivateKey } from "../../platform/trust.ts";
 import { serveParent } from "../load/child.ts";
 import { closedLoop, openLoop } from "../load/drive.ts";
-import { randomFrom, zipf } from "../load/random.ts";
+import { zipf } from "../load/random.ts";
 
 /** Where the cell is, and what is ordered there. */
 export interface OrdersTarget {
@@ -76,7 +77,7 @@ async function main(target: OrdersTarget): Promise<void> {
     }
   }
 
-  const picks = (round: number) => zipf(target.skus, ZIPF_EXPONENT, randomFrom(SEED + round));
+  const picks = (round: number) => zipf(target.skus, ZIPF_EXPONENT, createLot(SEED + round));
   serveParent(
     {
       peak(round: number, options: Parameters<typeof closedLoop>[1]) {

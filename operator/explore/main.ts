@@ -1,9 +1,9 @@
 import { parseArgs } from "node:util";
+import { createLot } from "../../platform/testing/lot.ts";
 import { exploreFlow } from "./exhaustive.ts";
 import { createExplorer, type Explorer, replayCommand } from "./explore.ts";
 import { type Fault, parseFaults } from "./faults.ts";
 import { FLOW_NAMES, type FlowName } from "./flows.ts";
-import { createLot } from "./lot.ts";
 import { randomFaults } from "./randomfaults.ts";
 
 const USAGE = `Runs the operator against a cluster in this process and lets it crash, or see an old state, at any of its API calls.

@@ -9,6 +9,7 @@ import { createInformer, type Informer } from "../../platform/kube/informer.ts";
 import { KINDS } from "../../platform/kube/kinds.ts";
 import type { ResourceRef } from "../../platform/kube/objects.ts";
 import { silentLog, silentMetrics } from "../../platform/kube/ports.ts";
+import { createLot } from "../../platform/testing/lot.ts";
 import type { FulfillmentCenter } from "../api/fulfillment-center.ts";
 import { FULFILLMENT_CENTER, LABELS, MANAGER, ROUTING_TABLE } from "../api/names.ts";
 import type { RoutingTable } from "../api/routing-table.ts";
@@ -21,7 +22,6 @@ import { differences } from "./endstate.ts";
 import { createExplorer } from "./explore.ts";
 import { type Fault, formatFaults } from "./faults.ts";
 import { defaultedCenter, FLOW_NAMES, FLOWS, type FlowName, isReady, type View } from "./flows.ts";
-import { createLot } from "./lot.ts";
 import { createMarkedClient, type MarkedClient } from "./markedclient.ts";
 
 const COUNT = 20;
