@@ -2,38 +2,21 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { KINDS } from "../platform/kube/kinds.ts";
 import { findCondition, type KubeObject } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
-import { FULFILLMENT_CENTER, LABELS, ROUTING_TABLE } from "./api/names.ts";
-import { newCenter } from "./testing/center.ts";
-import {
-  connectTestCluster,
-  discardCenter,
-  must,
-  type TestCluster,
-  uniqueName,
-  until,
-} from "./testing/cluster.ts";
-import { startTestOperator, type TestOperator } from "./testing/operator.ts";
-import { type CellRuntime, startCellRuntime } from "./testing/runtime.ts";
+import { FULFILLMENT_CENTER, LABELS } from "./api/names.ts";
+import { must, type TestCluster, until } from "./testing/cluster.ts";
+import type { CellRuntime } from "./testing/runtime.ts";
+import { type Stage, startStage } from "./testing/stage.ts";
 
 /** The Job controller is Kubernetes' own: what it makes of a probe whose pods are killed is what the operator has to see. */
+let stage: Stage;
 let cluster: TestCluster;
 let runtime: CellRuntime;
-let operator: TestOperator;
-const region = uniqueName("region");
-const made: string[] = [];
 
 beforeAll(async () => {
-  cluster = await connectTestCluster();
-  runtime = startCellRuntime(cluster.client);
-  operator = await startTestOperator(cluster);
+  stage = await startStage();
+  ({ cluster, runtime } = stage);
 });
-afterAll(async () => {
-  await operator?.stop();
-  for (const name of made) await discardCenter(cluster, name);
-  await cluster?.client.remove(ROUTING_TABLE, { name: region });
-  await runtime?.stop();
-  await cluster?.close();
-});
+afterAll(() => stage?.stop());
 
 const conditionOf = async (name: string, type: string) => {
   const fc = must(await cluster.client.get<FulfillmentCenter>(FULFILLMENT_CENTER, { name }));
@@ -60,10 +43,7 @@ const ends = (job: KubeObject | undefined) =>
 const edit = (name: string, spec: object) => cluster.client.patch(FULFILLMENT_CENTER, { name }, { spec });
 
 async function provedCenter(): Promise<{ name: string; first: string }> {
-  const name = uniqueName("probed");
-  made.push(name);
-  const isolation = { networkPolicy: "Required" } as const;
-  must(await cluster.client.create(FULFILLMENT_CENTER, newCenter(name, region, { isolation })));
+  const name = await stage.create("probed", { isolation: { networkPolicy: "Required" } });
   await until("the isolation is shown", async () => (await isolated(name)) === "True Denied");
   return { name, first: (await probes(name))[0]?.metadata.name ?? "" };
 }
@@ -99,7 +79,7 @@ it("tries again by itself when the pods of a probe are killed before it has said
 it("tries again when the pod of an ended probe goes with its node, and the answer stands meanwhile", async () => {
   const { name, first } = await provedCenter();
   const before = await conditionOf(name, "Isolated");
-  const writes = operator.writes.length;
+  const writes = stage.operator.writes.length;
   await kill(name);
   const seen = new Set<string>();
   await until("another probe has answered", async () => {
@@ -109,7 +89,7 @@ it("tries again when the pod of an ended probe goes with its node, and the answe
   });
   expect([...seen]).toEqual(["True Denied, True"]);
   expect(await conditionOf(name, "Isolated")).toEqual(before);
-  const since = operator.writes.slice(writes).filter(({ target }) => target.includes(name));
+  const since = stage.operator.writes.slice(writes).filter(({ target }) => target.includes(name));
   expect(since.map(({ verb, target }) => `${verb} ${target.split("/")[1]}`)).toEqual([
     `create ${first}-1`,
     `remove ${first}`,

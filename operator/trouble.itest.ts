@@ -3,45 +3,21 @@ import { run } from "../local/cluster/command.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
 import { findCondition } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter, FulfillmentCenterInput } from "./api/fulfillment-center.ts";
-import { FULFILLMENT_CENTER, ROUTING_TABLE } from "./api/names.ts";
-import { newCenter } from "./testing/center.ts";
-import {
-  connectTestCluster,
-  discardCenter,
-  must,
-  type TestCluster,
-  uniqueName,
-  until,
-} from "./testing/cluster.ts";
-import { startTestOperator, type TestOperator } from "./testing/operator.ts";
-import { type CellRuntime, startCellRuntime } from "./testing/runtime.ts";
+import { FULFILLMENT_CENTER } from "./api/names.ts";
+import { must, type TestCluster, until } from "./testing/cluster.ts";
+import { type Stage, startStage } from "./testing/stage.ts";
 
 /** Each trouble is made for real; what the controllers of Kubernetes say of it is what the center has to name. */
+let stage: Stage;
 let cluster: TestCluster;
-let runtime: CellRuntime;
-let operator: TestOperator;
-const region = uniqueName("region");
-const made: string[] = [];
 
 beforeAll(async () => {
-  cluster = await connectTestCluster();
-  runtime = startCellRuntime(cluster.client);
-  operator = await startTestOperator(cluster);
+  stage = await startStage();
+  cluster = stage.cluster;
 });
-afterAll(async () => {
-  await operator?.stop();
-  for (const name of made) await discardCenter(cluster, name);
-  await cluster?.client.remove(ROUTING_TABLE, { name: region });
-  await runtime?.stop();
-  await cluster?.close();
-});
+afterAll(() => stage?.stop());
 
-async function create(spec: Partial<FulfillmentCenterInput> = {}): Promise<string> {
-  const name = uniqueName("trouble");
-  made.push(name);
-  must(await cluster.client.create(FULFILLMENT_CENTER, newCenter(name, region, spec)));
-  return name;
-}
+const create = (spec: Partial<FulfillmentCenterInput> = {}) => stage.create("trouble", spec);
 const read = async (name: string) => {
   const found = await cluster.client.get<FulfillmentCenter>(FULFILLMENT_CENTER, { name });
   return found.ok ? found.value : undefined;
