@@ -16,7 +16,7 @@ const real = createRedis({ url: env.REDIS_URL, log });
 const redis: Redis = {
   ...real,
   script: (script, input) => {
-    const drops = input.args[0] === "settle" && input.args[2] !== "0";
+    const drops = input.args[0] === "settle" && Number(input.args[2]) > 0;
     if (raw.DIE_BEFORE_DROP === "1" && drops) process.kill(process.pid, "SIGKILL");
     return real.script(script, input);
   },
