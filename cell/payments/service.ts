@@ -178,5 +178,7 @@ function toAnswer(intent: Intent): IntentAnswer {
     captured: moneyOf(intent, intent.capturedMinor),
     refunded: moneyOf(intent, intent.refundedMinor),
     ...(intent.declineReason === undefined ? {} : { declineReason: intent.declineReason }),
+    review: false,
+    reviewReasons: [],
   };
 }
