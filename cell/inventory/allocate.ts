@@ -74,7 +74,7 @@ export function decideAllocate(view: LedgerView, command: CommandOf<"allocate">)
 }
 
 function fresh(sku: string, binId: string, bin: Bin, quantity: number): AllocationLine {
-  return { sku, binId, bin, quantity, picked: 0, shorted: 0, putBack: 0, released: 0 };
+  return { sku, binId, bin, quantity, picked: 0, shorted: 0, putBack: 0, released: 0, returned: 0 };
 }
 
 /** Gives back what no picker has taken yet. */

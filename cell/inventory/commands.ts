@@ -7,9 +7,12 @@ export type Command =
   | AdjustCommand
   | AllocateCommand
   | ReleaseCommand
+  | ReleaseLinesCommand
   | PickCommand
   | ShortCommand
   | PutbackCommand
+  | ReturnCommand
+  | TransferCommand
   | HoldCommand
   | DropHoldCommand
   | SettledCommand;
@@ -27,7 +30,7 @@ export interface ReceiveCommand {
 export interface AdjustCommand {
   readonly kind: "adjust";
   readonly id: string;
-  readonly reason: "count" | "damage" | "restock" | "repair";
+  readonly reason: "count" | "damage" | "restock" | "shrink" | "repair";
   readonly lines: readonly {
     readonly sku: string;
     readonly bin: Bin;
@@ -45,6 +48,13 @@ export interface ReleaseCommand {
   readonly kind: "release";
   readonly id: string;
 }
+/** A part of an allocation goes back to sale; the rest stays. */
+export interface ReleaseLinesCommand {
+  readonly kind: "release-lines";
+  readonly id: string;
+  readonly holdId: string;
+  readonly lines: readonly Demand[];
+}
 export interface PickCommand extends StockLine {
   readonly kind: "pick";
   readonly id: string;
@@ -60,6 +70,25 @@ export interface PutbackCommand {
   readonly kind: "putback";
   readonly id: string;
   readonly holdId: string;
+  readonly lines: readonly StockLine[];
+}
+/** Units of a delivered order come back. Without a bin they go where they were picked. */
+export interface ReturnCommand {
+  readonly kind: "return";
+  readonly id: string;
+  readonly orderId: string;
+  readonly holdId: string;
+  readonly actor: string;
+  readonly lines: readonly (Demand & {
+    readonly bin?: Bin | undefined;
+    readonly condition: "sellable" | "damaged";
+  })[];
+}
+/** Goods go to another center, or come from one. */
+export interface TransferCommand {
+  readonly kind: "transfer-out" | "transfer-in";
+  readonly id: string;
+  readonly center: string;
   readonly lines: readonly StockLine[];
 }
 /** A hold that is written to SQL because the hold store cannot be trusted at the moment. */
@@ -97,6 +126,7 @@ export interface AllocationLine {
   readonly shorted: number;
   readonly putBack: number;
   readonly released: number;
+  readonly returned: number;
 }
 export interface Allocation {
   readonly holdId: string;
@@ -201,6 +231,8 @@ export function holdOf(command: Command): string | undefined {
     case "pick":
     case "short":
     case "putback":
+    case "release-lines":
+    case "return":
       return command.holdId;
     default:
       return undefined;

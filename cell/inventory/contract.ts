@@ -52,7 +52,7 @@ export const receiptAnswer = z.object({ receiptId: z.string(), units: z.number()
 /** Corrections by a count or by damage; deltas, never absolute numbers. */
 export const adjustmentBody = z.object({
   adjustmentId: commandIdSchema,
-  reason: z.enum(["count", "damage", "restock"]),
+  reason: z.enum(["count", "damage", "restock", "shrink"]),
   lines: z
     .array(
       z.object({
@@ -89,6 +89,8 @@ export const movementSchema = z.object({
   kind: z.string(),
   commandId: z.string(),
   holdId: z.string().optional(),
+  /** `human:u-1`, or the other center of a transfer; absent where nobody was named. */
+  actor: z.string().optional(),
   onHandDelta: z.number().int(),
   allocatedDelta: z.number().int(),
   damagedDelta: z.number().int(),
@@ -164,7 +166,7 @@ export const allocationAnswer = z.object({
 });
 export type AllocationAnswer = z.infer<typeof allocationAnswer>;
 
-/** What became of each allocated unit: open + picked + shorted + released = allocated; putBack is part of picked. */
+/** What became of each allocated unit: open + picked + shorted + released = allocated; putBack and returned are part of picked. */
 export const allocationStateAnswer = z.object({
   allocationId: z.string(),
   orderId: z.string(),
@@ -178,12 +180,29 @@ export const allocationStateAnswer = z.object({
       shorted: z.number().int(),
       putBack: z.number().int(),
       released: z.number().int(),
+      returned: z.number().int(),
     }),
   ),
 });
-export const allocationReleaseBody = z.object({ reason: z.string().min(1).max(200) });
-/** `released` = units that went back to sale; picked units come back by putback only. */
-export const allocationReleaseAnswer = z.object({ allocationId: z.string(), released: z.number().int() });
+/** Without `lines` all that is open goes back and the allocation ends; with them only so much, under a `releaseId` of its own. */
+export const allocationReleaseBody = z
+  .object({
+    reason: z.string().min(1).max(200),
+    releaseId: commandIdSchema.optional(),
+    lines: orderLines.optional(),
+  })
+  .refine((body) => (body.lines === undefined) === (body.releaseId === undefined), {
+    error: "lines and releaseId go together: send both, or neither to release everything",
+    path: ["releaseId"],
+  });
+export type AllocationReleaseBody = z.infer<typeof allocationReleaseBody>;
+/** `released` = units that went back to sale, by SKU in `lines` when lines were named; picked units come back by putback only. */
+export const allocationReleaseAnswer = z.object({
+  allocationId: z.string(),
+  released: z.number().int(),
+  lines: z.array(z.object({ sku: z.string(), released: z.number().int() })).optional(),
+});
+export type AllocationReleaseAnswer = z.infer<typeof allocationReleaseAnswer>;
 
 export const pickBody = z.object({
   pickId: commandIdSchema,
@@ -212,6 +231,62 @@ export const putbackBody = z.object({
     .max(500),
 });
 export const putbackAnswer = z.object({ putbackId: z.string(), units: z.number().int() });
+
+/** Goods of a delivered order come back: `sellable` to a shelf, by default that of the pick; `damaged` are kept from sale. */
+export const returnBody = z.object({
+  returnId: commandIdSchema,
+  orderId: z.string().min(1).max(120),
+  holdId: commandIdSchema,
+  lines: z
+    .array(
+      z.object({
+        sku: skuCodeSchema,
+        bin: binSchema.optional(),
+        quantity: quantitySchema,
+        condition: z.enum(["sellable", "damaged"]),
+      }),
+    )
+    .min(1)
+    .max(MAX_LINES),
+  actor: actorSchema,
+});
+export type ReturnBody = z.infer<typeof returnBody>;
+export const returnAnswer = z.object({ returnId: z.string(), units: z.number().int() });
+
+const centerSchema = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, "the name of a center: a DNS label");
+const transferLines = z
+  .array(z.object({ sku: skuCodeSchema, bin: binSchema, quantity: z.number().int().min(1).max(1_000_000) }))
+  .min(1)
+  .max(MAX_LINES);
+/** Goods leave for another center, and are in transit until it says that they came. */
+export const transferOutBody = z.object({
+  transferId: commandIdSchema,
+  toCenter: centerSchema,
+  lines: transferLines,
+});
+/** Goods of another center have come. */
+export const transferInBody = z.object({
+  transferId: commandIdSchema,
+  fromCenter: centerSchema,
+  lines: transferLines,
+});
+export const transferAnswer = z.object({ transferId: z.string(), units: z.number().int() });
+/** `truncated` when there are more lines than fit. */
+export const inTransitAnswer = z.object({
+  lines: z.array(
+    z.object({
+      transferId: z.string(),
+      sku: z.string(),
+      bin: binSchema,
+      toCenter: z.string(),
+      quantity: z.number().int(),
+      since: z.string(),
+    }),
+  ),
+  truncated: z.boolean(),
+});
 
 /** `GET /internal/sellable`: SKUs with something available, sorted; `truncated` when there are more than fit. ETag and If-None-Match apply. */
 export const sellableAnswer = z.object({ skus: z.array(z.string()), truncated: z.boolean() });

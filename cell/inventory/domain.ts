@@ -34,6 +34,11 @@ export type MovementKind =
   | "count"
   | "damage"
   | "restock"
+  | "shrink"
+  | "return-sellable"
+  | "return-damaged"
+  | "transfer-out"
+  | "transfer-in"
   | "repair";
 
 /** One entry of the ledger: relative changes of one SKU in one bin. The balances are the sum of these. */

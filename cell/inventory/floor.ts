@@ -1,7 +1,7 @@
 import { type Failure, fail } from "../../platform/problem.ts";
 import type { Allocation, AllocationLine, EventDraft, LedgerView } from "./commands.ts";
 import { aggregate, binIdOf } from "./domain.ts";
-import { type CommandOf, type Decision, movement, openOf } from "./moves.ts";
+import { type CommandOf, type Decision, movement, openOf, outOf } from "./moves.ts";
 
 /** The allocation line that a floor command touches, if it has that many units left to resolve. */
 function openLine(
@@ -94,7 +94,7 @@ export function decidePutback(view: LedgerView, command: CommandOf<"putback">): 
     let left = quantity;
     for (const [index, line] of lines.entries()) {
       if (line.sku !== sku || left === 0) continue;
-      const back = Math.min(left, line.picked - line.putBack);
+      const back = Math.min(left, outOf(line));
       lines[index] = { ...line, putBack: line.putBack + back };
       left -= back;
     }

@@ -1,7 +1,9 @@
+import { fail } from "../../platform/problem.ts";
 import { decideAllocate, decideHold, decideRelease } from "./allocate.ts";
 import type { Command, LedgerView } from "./commands.ts";
 import { decidePick, decidePutback, decideShort } from "./floor.ts";
 import { type CommandOf, type Decision, movement, unknownSkus, unlawful } from "./moves.ts";
+import { decideReleaseLines, decideReturn, decideTransfer } from "./returns.ts";
 
 /** Decides one command over what a transaction has read. Pure: no I/O, and the view is not changed. */
 export function decide(view: LedgerView, command: Command): Decision {
@@ -14,6 +16,13 @@ export function decide(view: LedgerView, command: Command): Decision {
       return decideAllocate(view, command);
     case "release":
       return decideRelease(view, command);
+    case "release-lines":
+      return decideReleaseLines(view, command);
+    case "return":
+      return decideReturn(view, command);
+    case "transfer-out":
+    case "transfer-in":
+      return decideTransfer(view, command);
     case "pick":
       return decidePick(view, command);
     case "short":
@@ -60,6 +69,11 @@ function decideAdjust(view: LedgerView, command: CommandOf<"adjust">): Decision 
     command.lines.map((line) => line.sku),
   );
   if (missing) return missing;
+  if (
+    command.reason === "shrink" &&
+    command.lines.some((line) => line.onHandDelta > 0 || line.damagedDelta > 0)
+  )
+    return fail("unprocessable", "Stock that shrank cannot grow: send deltas of 0 or less.");
   const movements = command.lines.map((line) =>
     movement(command.reason, command.id, line, { onHand: line.onHandDelta, damaged: line.damagedDelta }),
   );

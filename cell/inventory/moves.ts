@@ -86,6 +86,11 @@ export function outOfStock(short: readonly { sku: string; requested: number; ava
   );
 }
 
+/** Picked units of a line that are with the customer, or on the way there or back. */
+export function outOf(line: Pick<AllocationLine, "picked" | "putBack" | "returned">): number {
+  return line.picked - line.putBack - line.returned;
+}
+
 /** Units of a line that still wait for a picker. */
 export function openOf(line: Pick<AllocationLine, "quantity" | "picked" | "shorted" | "released">): number {
   return line.quantity - line.picked - line.shorted - line.released;

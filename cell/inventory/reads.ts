@@ -67,12 +67,13 @@ export async function readMovements(
     kind: string;
     command_id: string;
     hold_id: string | null;
+    actor: string | null;
     h: number;
     a: number;
     d: number;
     created_at: Date;
   }>(
-    `SELECT movement_id AS id, bin_id, version, ordinal, kind, command_id, hold_id, on_hand_delta AS h,
+    `SELECT movement_id AS id, bin_id, version, ordinal, kind, command_id, hold_id, actor, on_hand_delta AS h,
        allocated_delta AS a, damaged_delta AS d, created_at
      FROM inventory.movement WHERE sku = $1 AND (version, ordinal) > ($2, $3)
      ORDER BY version, ordinal LIMIT $4`,
@@ -85,6 +86,7 @@ export async function readMovements(
     kind: row.kind,
     commandId: row.command_id,
     ...(row.hold_id === null ? {} : { holdId: row.hold_id }),
+    ...(row.actor === null ? {} : { actor: row.actor }),
     onHandDelta: row.h,
     allocatedDelta: row.a,
     damagedDelta: row.d,
@@ -102,7 +104,7 @@ export async function readAllocation(sql: Tx, holdId: string): Promise<Allocatio
   );
   if (!row) return undefined;
   const lines = await sql.query<Parameters<typeof groupAllocations>[1][number]>(
-    `SELECT hold_id, sku, bin_id, quantity, picked, shorted, put_back, released
+    `SELECT hold_id, sku, bin_id, quantity, picked, shorted, put_back, released, returned
      FROM inventory.allocation_line WHERE hold_id = $1 ORDER BY sku, bin_id`,
     [holdId],
   );

@@ -1,17 +1,19 @@
 import type { z } from "zod";
 import { created, defineRoute, ok, type Route } from "../../platform/http.ts";
 import { fail } from "../../platform/problem.ts";
-import type { Tx } from "../../platform/sql.ts";
+import type { Sql } from "../../platform/sql.ts";
+import type { StockLine } from "./commands.ts";
 import * as contract from "./contract.ts";
 import { readAllocation } from "./reads.ts";
 import type { StockService } from "./service.ts";
+import { markArrived, readInTransit } from "./transfers.ts";
 
 /** Allocations and what the floor does with them. All are idempotent by the id in the body or path. */
-export function createFloorRoutes({ stock, sql }: { stock: StockService; sql: Tx }): Route[] {
-  return [...allocationRoutes(stock, sql), ...pickRoutes(stock)];
+export function createFloorRoutes({ stock, sql }: { stock: StockService; sql: Sql }): Route[] {
+  return [...allocationRoutes(stock, sql), ...pickRoutes(stock), ...returnRoutes(stock, sql)];
 }
 
-function allocationRoutes(stock: StockService, sql: Tx): Route[] {
+function allocationRoutes(stock: StockService, sql: Sql): Route[] {
   return [
     defineRoute<contract.AllocationBody>({
       method: "POST",
@@ -39,20 +41,96 @@ function allocationRoutes(stock: StockService, sql: Tx): Route[] {
         return ok({ allocationId, orderId, state, lines: lines.map(({ binId: _, ...line }) => line) });
       },
     }),
-    defineRoute<z.infer<typeof contract.allocationReleaseBody>>({
+    defineRoute<contract.AllocationReleaseBody>({
       method: "POST",
       path: "/internal/allocations/:holdId/release",
-      summary: "Give back what no picker has taken; an allocation that comes later is refused",
+      summary:
+        "Give back what no picker has taken, all of it or some lines; an allocation that comes after a whole release is refused",
       access: "internal",
       idempotency: "none",
       body: contract.allocationReleaseBody,
       responses: { 200: contract.allocationReleaseAnswer },
-      async handler({ params }) {
+      async handler({ params, body: { lines, releaseId } }) {
         const holdId = contract.commandIdSchema.safeParse(params.holdId);
         if (!holdId.success) return fail("invalid-request", "The hold id is not valid.");
-        const result = await stock.run({ kind: "release", id: holdId.data });
+        const result = await stock.run(
+          lines === undefined || releaseId === undefined
+            ? { kind: "release", id: holdId.data }
+            : { kind: "release-lines", id: releaseId, holdId: holdId.data, lines },
+        );
         return result.ok ? ok(result.answer) : result;
       },
+    }),
+  ];
+}
+
+function returnRoutes(stock: StockService, sql: Sql): Route[] {
+  const transfer = async (
+    kind: "transfer-out" | "transfer-in",
+    id: string,
+    center: string,
+    lines: StockLine[],
+  ) => {
+    const result = await stock.run({ kind, id, center, lines });
+    return result.ok ? created(result.answer) : result;
+  };
+  return [
+    defineRoute<contract.ReturnBody>({
+      method: "POST",
+      path: "/internal/returns",
+      summary: "Units of a delivered order come back, to a shelf or as damaged; idempotent by returnId",
+      access: "internal",
+      idempotency: "none",
+      body: contract.returnBody,
+      responses: { 201: contract.returnAnswer },
+      async handler({ body: { returnId: id, actor, ...rest } }) {
+        const result = await stock.run({ kind: "return", id, ...rest, actor: `${actor.kind}:${actor.id}` });
+        return result.ok ? created(result.answer) : result;
+      },
+    }),
+    defineRoute<z.infer<typeof contract.transferOutBody>>({
+      method: "POST",
+      path: "/internal/transfers/out",
+      summary: "Free units leave for another center; idempotent by transferId",
+      access: "internal",
+      idempotency: "none",
+      body: contract.transferOutBody,
+      responses: { 201: contract.transferAnswer },
+      handler: ({ body: { transferId, toCenter, lines } }) =>
+        transfer("transfer-out", transferId, toCenter, lines),
+    }),
+    defineRoute<z.infer<typeof contract.transferInBody>>({
+      method: "POST",
+      path: "/internal/transfers/in",
+      summary: "Units of another center have come; idempotent by transferId",
+      access: "internal",
+      idempotency: "none",
+      body: contract.transferInBody,
+      responses: { 201: contract.transferAnswer },
+      handler: ({ body: { transferId, fromCenter, lines } }) =>
+        transfer("transfer-in", transferId, fromCenter, lines),
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/internal/transfers/:transferId/arrived",
+      summary: "The other center has the goods: they are no longer in transit; again says the same",
+      access: "internal",
+      idempotency: "none",
+      responses: { 200: contract.transferAnswer },
+      async handler({ params }) {
+        const units = await markArrived(sql, params.transferId ?? "");
+        if (units === undefined)
+          return fail("not-found", `No transfer ${params.transferId} left this center.`);
+        return ok({ transferId: params.transferId ?? "", units });
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/internal/transfers",
+      summary: "What left for other centers and has not been said to be there, oldest first",
+      access: "internal",
+      responses: { 200: contract.inTransitAnswer },
+      handler: async () => ok(await readInTransit(sql)),
     }),
   ];
 }

@@ -13,6 +13,7 @@ export class UnbearableBatch extends Error {}
 export async function writeEffects(tx: Tx, effects: Effects): Promise<void> {
   await writeBalances(tx, effects);
   await writeMovements(tx, effects);
+  await writeTransfers(tx, effects);
   await writeAllocations(tx, effects);
   await writeHolds(tx, effects);
   if (effects.answers.length > 0) {
@@ -98,6 +99,30 @@ async function writeMovements(tx: Tx, { movements }: Effects): Promise<void> {
   );
 }
 
+/** What leaves for another center is in transit from the same moment on. */
+async function writeTransfers(tx: Tx, { movements }: Effects): Promise<void> {
+  const sums = new Map<string, { id: string; sku: string; binId: string; center: string; units: number }>();
+  for (const { kind, commandId: id, sku, binId, actor = "", onHandDelta } of movements) {
+    if (kind !== "transfer-out") continue;
+    const key = `${id} ${sku} ${binId}`;
+    const units = (sums.get(key)?.units ?? 0) - onHandDelta;
+    sums.set(key, { id, sku, binId, center: actor.replace(/^center:/, ""), units });
+  }
+  if (sums.size === 0) return;
+  const rows = [...sums.values()];
+  await tx.query(
+    `INSERT INTO inventory.in_transit (transfer_id, sku, bin_id, to_center, quantity)
+     SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::INT8[])`,
+    [
+      rows.map((row) => row.id),
+      rows.map((row) => row.sku),
+      rows.map((row) => row.binId),
+      rows.map((row) => row.center),
+      rows.map((row) => row.units),
+    ],
+  );
+}
+
 async function writeAllocations(tx: Tx, { allocations }: Effects): Promise<void> {
   if (allocations.length === 0) return;
   const added = allocations.filter(({ before }) => !before).map(({ after }) => after);
@@ -154,17 +179,21 @@ async function moveLines(tx: Tx, allocations: Effects["allocations"]): Promise<v
               shorted: line.shorted - was.shorted,
               putBack: line.putBack - was.putBack,
               released: line.released - was.released,
+              returned: line.returned - was.returned,
             },
           ];
         }),
   );
   if (moved.length === 0) return;
-  await tx.query(
+  const changed = await tx.query(
     `UPDATE inventory.allocation_line AS l
-     SET picked = l.picked + d.p, shorted = l.shorted + d.s, put_back = l.put_back + d.b, released = l.released + d.r
-     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::INT8[], $5::INT8[], $6::INT8[], $7::INT8[])
-       AS d (hold_id, sku, bin_id, p, s, b, r)
-     WHERE l.hold_id = d.hold_id AND l.sku = d.sku AND l.bin_id = d.bin_id`,
+     SET picked = l.picked + d.p, shorted = l.shorted + d.s, put_back = l.put_back + d.b, released = l.released + d.r,
+       returned = l.returned + d.t
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::INT8[], $5::INT8[], $6::INT8[], $7::INT8[], $8::INT8[])
+       AS d (hold_id, sku, bin_id, p, s, b, r, t)
+     WHERE l.hold_id = d.hold_id AND l.sku = d.sku AND l.bin_id = d.bin_id
+       AND l.put_back + d.b + l.returned + d.t <= l.picked + d.p
+     RETURNING l.sku`,
     [
       moved.map((line) => line.holdId),
       moved.map((line) => line.sku),
@@ -173,8 +202,13 @@ async function moveLines(tx: Tx, allocations: Effects["allocations"]): Promise<v
       moved.map((line) => line.shorted),
       moved.map((line) => line.putBack),
       moved.map((line) => line.released),
+      moved.map((line) => line.returned),
     ],
   );
+  if (changed.length !== moved.length)
+    throw new UnbearableBatch(
+      `${moved.length - changed.length} of ${moved.length} allocation lines cannot bear the batch`,
+    );
 }
 
 async function writeHolds(tx: Tx, { putHolds, removeHolds }: Effects): Promise<void> {

@@ -30,6 +30,7 @@ interface AllocationLineRow {
   readonly shorted: number;
   readonly put_back: number;
   readonly released: number;
+  readonly returned: number;
 }
 interface BalanceRow {
   readonly sku: string;
@@ -56,7 +57,7 @@ const LOAD_COMMANDS = `SELECT (extract(epoch FROM now()) * 1000)::FLOAT8 AS now_
   (SELECT json_agg(row_to_json(a)) FROM (
      SELECT hold_id, order_id, state FROM inventory.allocation WHERE hold_id = ANY($2::TEXT[])) a) AS allocations,
   (SELECT json_agg(row_to_json(l)) FROM (
-     SELECT hold_id, sku, bin_id, quantity, picked, shorted, put_back, released
+     SELECT hold_id, sku, bin_id, quantity, picked, shorted, put_back, released, returned
      FROM inventory.allocation_line WHERE hold_id = ANY($2::TEXT[]) ORDER BY sku, bin_id) l) AS lines`;
 
 const LOAD_STOCK = `SELECT
@@ -140,8 +141,8 @@ export function groupAllocations(
   const byHold = new Map<string, AllocationLine[]>();
   for (const row of lines) {
     const list = byHold.get(row.hold_id) ?? [];
-    const { sku, bin_id: binId, quantity, picked, shorted, put_back: putBack, released } = row;
-    list.push({ sku, binId, bin: binOf(binId), quantity, picked, shorted, putBack, released });
+    const { sku, bin_id: binId, quantity, picked, shorted, put_back: putBack, released, returned } = row;
+    list.push({ sku, binId, bin: binOf(binId), quantity, picked, shorted, putBack, released, returned });
     byHold.set(row.hold_id, list);
   }
   return new Map(

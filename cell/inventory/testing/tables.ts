@@ -89,6 +89,34 @@ export const commandArb: fc.Arbitrary<Command> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("release" as const), id: holdArb }),
   fc.record({
+    kind: fc.constant("release-lines" as const),
+    id: idArb,
+    holdId: holdArb,
+    lines: fc.array(fc.record({ sku: knownArb, quantity: few }), { minLength: 1, maxLength: 2 }),
+  }),
+  fc.record({
+    kind: fc.constant("return" as const),
+    id: idArb,
+    orderId: fc.constantFrom("o", "o", "o", "other"),
+    holdId: holdArb,
+    actor: fc.constant("human:1"),
+    lines: fc.array(
+      fc.record({
+        sku: knownArb,
+        bin: fc.option(binArb, { nil: undefined }),
+        quantity: fc.integer({ min: 1, max: 2 }),
+        condition: fc.constantFrom("sellable" as const, "damaged" as const),
+      }),
+      { minLength: 1, maxLength: 2 },
+    ),
+  }),
+  fc.record({
+    kind: fc.constantFrom("transfer-out" as const, "transfer-in" as const),
+    id: idArb,
+    center: fc.constant("elsewhere"),
+    lines: fc.array(stockLine, { minLength: 1, maxLength: 2 }),
+  }),
+  fc.record({
     kind: fc.constant("pick" as const),
     id: idArb,
     holdId: holdArb,
