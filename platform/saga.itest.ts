@@ -114,6 +114,24 @@ function runnerOf(
   });
 }
 
+/** Three steps that are not written down one by one. */
+function lightSteps(moment: (name: string) => unknown = () => {}): SagaStep<State>[] {
+  return ["a", "b", "c"].map((name) =>
+    step<State>({
+      ...{ name, isLight: true },
+      async run(state, { id }) {
+        await effect(id, name);
+        moment(`ran ${name}`);
+        return { done: [...state.done, name] };
+      },
+      async undo(state, { id }) {
+        await effect(id, `undone ${name}`);
+        return state;
+      },
+    }),
+  );
+}
+
 let sagas = 0;
 async function started(runner: SagaRunner<State>, by: Process): Promise<string> {
   const id = `saga-${sagas++}`;
@@ -184,6 +202,49 @@ describe("killed at any moment, another process goes on from the log", () => {
     if (ends) expect(ran).toEqual([]);
     expect(await heir.run(id)).toEqual(outcome);
   }
+
+  test.each(["ran b", "forward:2", "ran c", "forward:3"])(
+    "light steps leave nothing behind on their way, and are done again: %s",
+    async (moment) => {
+      const first = processOf(`light-${moment}`);
+      const die = (name: string) => name === moment && first.die();
+      const dying = runnerOf(first, { steps: lightSteps(die), moment: die });
+      const id = await started(dying, first);
+      await dying.run(id, { done: [] }).catch(() => undefined);
+      expect(await rowOf(id)).toMatchObject({ direction: "forward", position: 0, attempts: 0 });
+      await leaseIsOver(id);
+      expect(await runnerOf(processOf("light heir"), { steps: lightSteps() }).run(id)).toMatchObject({
+        ...{ status: "done", state: { done: ["a", "b", "c"] } },
+      });
+      expect(await effects(id)).toEqual(FORWARD);
+    },
+  );
+
+  test("an heir that fails early undoes what its predecessor did later", async () => {
+    const first = processOf("far");
+    const id = await started(runnerOf(first), first);
+    await runnerOf(first, { steps: lightSteps((name) => name === "ran c" && first.die()) })
+      .run(id, { done: [] })
+      .catch(() => undefined);
+    await leaseIsOver(id);
+    const [, ...later] = lightSteps();
+    const refusing = step<State>({
+      ...{ name: "a", isLight: true, run: async () => fail("out-of-stock", "None left.") },
+    });
+    const heir = runnerOf(processOf("early"), { steps: [refusing, ...later] });
+    expect(await heir.run(id)).toMatchObject({ status: "undone", failure: { code: "out-of-stock" } });
+    expect(await effects(id)).toEqual(["a", "b", "c", "undone c", "undone b", "abandoned"]);
+  });
+
+  test("the same saga asked for twice in one process runs once", async () => {
+    const own = processOf("twice");
+    const ran: string[] = [];
+    const runner = runnerOf(own, { moment: (name) => void ran.push(name) });
+    const id = await started(runner, own);
+    const outcomes = await Promise.all([runner.run(id, { done: [] }), runner.run(id), runner.run(id)]);
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ status: "done" });
+    expect(ran.filter((name) => name === "ran a")).toHaveLength(1);
+  });
 
   test("the worker takes what nobody owns, and of two workers one", async () => {
     const gone = processOf("gone");

@@ -1,7 +1,9 @@
+import { createGroup } from "./group.ts";
 import { errorText, type Logger } from "./log.ts";
 import { type Failure, fail, isFailure } from "./problem.ts";
+import { createSagaTable, fresh, type Move, type SagaRow, type StoredRow, taken } from "./sagatable.ts";
 import { Fenced, type Sql, type Tx } from "./sql.ts";
-import { currentTraceId, withSpan } from "./tracing.ts";
+import { currentTraceId, traceHeaders, withSpan } from "./tracing.ts";
 
 /** The other side may or may not have acted: the step is run again later, with the same keys. */
 export interface Later {
@@ -20,6 +22,11 @@ export function later(reason: string): Later {
  */
 export interface SagaStep<S> {
   readonly name: string;
+  /**
+   * Its end is not written down by itself: after a crash it runs again, though later steps may have been through. When it then
+   * fails, the later ones are undone as well, whether they had run or not.
+   */
+  readonly isLight?: boolean;
   run(state: S, context: SagaContext): Promise<S | Failure | Later>;
   undo?(state: S, context: SagaContext): Promise<S | Later>;
 }
@@ -45,11 +52,21 @@ export type SagaOutcome<S> =
 export interface SagaRunner<S> {
   /** Writes the saga in the caller's transaction; nothing runs until `run` or the worker takes it. */
   start(tx: Tx, id: string, state: S): Promise<void>;
-  /** Takes the saga as far as it goes now. */
-  run(id: string): Promise<SagaOutcome<S>>;
+  /** The same for several at once. */
+  startMany(tx: Tx, sagas: readonly { readonly id: string; readonly state: S }[]): Promise<void>;
+  /** Takes the saga as far as it goes now. `started`: its state, when this process has just started and committed it; nothing is read then. */
+  run(id: string, started?: S): Promise<SagaOutcome<S>>;
   /** Takes up to `limit` sagas whose owner is gone or whose time to repeat has come; answers how many. */
   resume(limit: number): Promise<number>;
   find(id: string): Promise<SagaOutcome<S> | undefined>;
+}
+
+/** A saga that has come to its end, in the transaction that writes that down. */
+export interface Ended<S> {
+  readonly id: string;
+  readonly state: S;
+  /** Trace of the request behind it, for events. */
+  readonly traceparent?: string | undefined;
 }
 
 export interface SagaOptions<S> {
@@ -63,31 +80,16 @@ export interface SagaOptions<S> {
   readonly maxAttempts?: number;
   /** Runs in the transaction that ends the saga well. */
   finish?(tx: Tx, id: string, state: S): Promise<void>;
+  /** The same for all sagas that end in one transaction; instead of `finish`. */
+  finishAll?(tx: Tx, ended: readonly Ended<S>[]): Promise<void>;
   /** Runs in the transaction that ends the compensation. */
   abandon?(tx: Tx, id: string, state: S, failure: Failure): Promise<void>;
-  /** Called after each durable move, for tests that end the process there. */
+  /** Called after each move, for tests that end the process there. */
   afterStep?(id: string, moment: string): void;
 }
 
-interface SagaRow<S> {
-  id: string;
-  state: S;
-  position: number;
-  direction: "forward" | "backward" | "done" | "undone";
-  attempts: number;
-  failure: Failure | null;
-}
-
-/** After so long another process may take the saga. */
-const LEASE_SECONDS = 20;
-/** Longer than the timeouts of one step together. A saga that has so much left keeps its lease as it is. */
-const ENOUGH_SECONDS = 12;
-/**
- * The lease is in an index, and in PostgreSQL a row whose indexed columns stay as they are changes without touching any index. At
- * SERIALIZABLE that is what lets sagas of the same moment, neighbours in every index, pass by each other.
- */
-const LEASE = `CASE WHEN lease_until > now() + INTERVAL '${ENOUGH_SECONDS} seconds' THEN lease_until
-  ELSE now() + INTERVAL '${LEASE_SECONDS} seconds' END`;
+/** After so long a light step's end is written down like any other, which also lengthens the lease. */
+const LIGHT_FOR_MS = 5_000;
 const RETRY_BASE_MS = 200;
 const RETRY_MAX_MS = 15_000;
 const MAX_ATTEMPTS = 40;
@@ -97,82 +99,60 @@ const RETENTION_DAYS = 31;
 /** Makes the runner of one kind of saga over `<schema>.saga`. */
 export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
   const { sql, schema, name, steps, holder, log, maxAttempts = MAX_ATTEMPTS } = options;
-  const table = `${schema}.saga`;
-  const columns = "id, state, position, direction, attempts, failure";
+  const table = createSagaTable<S>({ sql, schema, name, holder, ended });
 
-  /** Goes on with what this process owns. */
-  async function renew(id: string): Promise<SagaRow<S> | undefined> {
-    const rows = await sql.query<SagaRow<S>>(
-      `UPDATE ${table} SET lease_until = ${LEASE}
-       WHERE id = $1 AND direction IN ('forward', 'backward') AND owner = $2 RETURNING ${columns}`,
-      [id, holder],
-    );
-    return rows[0];
+  /** What runs in this process now: who asks for it a second time waits for the first. */
+  const running = new Map<string, Promise<SagaOutcome<S>>>();
+  const store = createGroup({ sql, run: table.storeMoves });
+
+  async function ended(tx: Tx, moves: readonly Move<S>[]): Promise<void> {
+    const done = moves.filter(({ next }) => next.direction === "done");
+    if (done.length > 0 && options.finishAll)
+      await options.finishAll(
+        tx,
+        done.map(({ next, traceparent }) => ({ id: next.id, state: next.state, traceparent })),
+      );
+    else for (const { next } of done) await options.finish?.(tx, next.id, next.state);
+    for (const { next } of moves)
+      if (next.direction === "undone" && next.failure)
+        await options.abandon?.(tx, next.id, next.state, next.failure);
   }
 
-  /** Takes what nobody owns any more; a transaction, because a copy that is fenced off takes no saga away from the copy in force. */
-  function claim(id: string): Promise<SagaRow<S> | undefined> {
-    return sql.transaction(async (tx) => {
-      const rows = await tx.query<SagaRow<S>>(
-        `UPDATE ${table} SET owner = $2, lease_until = now() + INTERVAL '${LEASE_SECONDS} seconds'
-         WHERE id = $1 AND direction IN ('forward', 'backward') AND lease_until < now() RETURNING ${columns}`,
-        [id, holder],
-      );
-      return rows[0];
-    });
+  /** Stores a move, together with those of other sagas; throws when another process has taken the saga meanwhile. */
+  async function move(row: SagaRow<S>, change: Partial<StoredRow<S>>): Promise<SagaRow<S>> {
+    const { id, state, position, direction, failure } = { ...row, ...change };
+    const next = { id, state, position, direction, failure, attempts: 0 };
+    if (!(await store({ row, next, ...traceHeaders() }))) throw new SagaLost(id);
+    return moved({ ...taken(next), isFresh: row.isFresh });
   }
 
-  /** Stores a move; throws when another process has taken the saga meanwhile. */
-  async function move(
-    row: SagaRow<S>,
-    change: Partial<SagaRow<S>>,
-    inTransaction?: (tx: Tx) => Promise<void>,
-  ): Promise<SagaRow<S>> {
-    const next = { ...row, attempts: 0, ...change };
-    await sql.transaction(async (tx) => {
-      const rows = await tx.query(
-        `UPDATE ${table} SET state = $3, position = $4, direction = $5, attempts = 0, failure = $6,
-           lease_until = CASE WHEN $5 IN ('done', 'undone') THEN now() ELSE ${LEASE} END, updated_at = now()
-         WHERE id = $1 AND owner = $2 AND direction = $7 AND position = $8 RETURNING id`,
-        [
-          row.id,
-          holder,
-          JSON.stringify(next.state),
-          next.position,
-          next.direction,
-          next.failure === null ? null : JSON.stringify(next.failure),
-          row.direction,
-          row.position,
-        ],
-      );
-      if (rows.length === 0) throw new SagaLost(row.id);
-      await inTransaction?.(tx);
-    });
-    options.afterStep?.(row.id, `${next.direction}:${next.position}`);
-    return next;
+  /** A move that the next one that is stored stands for as well. */
+  function moveLightly(row: SagaRow<S>, state: S): SagaRow<S> {
+    return moved({ ...row, state, position: row.position + 1, attempts: 0 });
+  }
+
+  function moved(row: SagaRow<S>): SagaRow<S> {
+    options.afterStep?.(row.id, `${row.direction}:${row.position}`);
+    return row;
   }
 
   async function postpone(row: SagaRow<S>, reason: string): Promise<SagaOutcome<S>> {
     const delayMs = Math.min(RETRY_MAX_MS, RETRY_BASE_MS * 2 ** Math.min(row.attempts, 10));
     log.warn({ saga: name, sagaId: row.id, reason, attempts: row.attempts + 1 }, "a saga step is put off");
-    await sql.transaction((tx) =>
-      tx.query(
-        `UPDATE ${table} SET attempts = attempts + 1, owner = '', lease_until = now() + $3::INT8 * INTERVAL '1 millisecond',
-           updated_at = now() WHERE id = $1 AND owner = $2`,
-        [row.id, holder, delayMs],
-      ),
-    );
+    await table.postpone(row, delayMs);
     return { status: "pending" };
+  }
+
+  /** The last step that may have run: where another process had the saga before, it may have gone on over light steps. */
+  function reach({ position, isFresh }: SagaRow<S>): number {
+    let last = Math.min(position, steps.length - 1);
+    if (!isFresh) while (steps[last]?.isLight && last < steps.length - 1) last++;
+    return last;
   }
 
   async function forward(row: SagaRow<S>): Promise<SagaRow<S> | Later> {
     const current = steps[row.position];
-    if (!current)
-      return move(
-        row,
-        { direction: "done" },
-        (tx) => options.finish?.(tx, row.id, row.state) ?? Promise.resolve(),
-      );
+    if (!current) return move(row, { direction: "done" });
     const context = { id: row.id, attempt: row.attempts };
     const result = await withSpan(`${name} ${current.name}`, { "saga.id": row.id }, () =>
       current.run(row.state, context),
@@ -180,20 +160,16 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
     if (isLater(result)) return result;
     if (isFailure(result)) {
       log.info({ saga: name, sagaId: row.id, step: current.name, code: result.code }, "a saga turns back");
-      return move(row, { direction: "backward", failure: result });
+      return move(row, { direction: "backward", failure: result, position: reach(row) });
     }
+    if (current.isLight && performance.now() - row.storedAtMs < LIGHT_FOR_MS) return moveLightly(row, result);
     return move(row, { state: result, position: row.position + 1 });
   }
 
   async function backward(row: SagaRow<S>): Promise<SagaRow<S> | Later> {
     const failure = row.failure;
     if (!failure) throw new Error(`saga ${row.id} goes back without a reason`);
-    if (row.position < 0)
-      return move(
-        row,
-        { direction: "undone" },
-        (tx) => options.abandon?.(tx, row.id, row.state, failure) ?? Promise.resolve(),
-      );
+    if (row.position < 0) return move(row, { direction: "undone" });
     const current = steps[row.position];
     const undo = current?.undo?.bind(current);
     if (!undo) return move(row, { position: row.position - 1 });
@@ -211,7 +187,7 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
     if (!isLater(result) || row.attempts + 1 < maxAttempts) return result;
     log.error({ saga: name, sagaId: row.id, reason: result.reason }, "a saga step was put off too often");
     const failure = fail("unavailable", "It did not work for too long and was given up; try it anew.");
-    return move(row, { direction: "backward", failure, position: Math.min(row.position, steps.length - 1) });
+    return move(row, { direction: "backward", failure, position: reach(row) });
   }
 
   /** Ends of ownership go on to `advance`; anything else is tried again. */
@@ -239,41 +215,39 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
   }
 
   async function find(id: string): Promise<SagaOutcome<S> | undefined> {
-    const rows = await sql.query<SagaRow<S>>(`SELECT ${columns} FROM ${table} WHERE id = $1`, [id]);
-    return rows[0] && outcomeOf(rows[0]);
+    const seen = await table.find(id);
+    return seen && outcomeOf(seen);
+  }
+
+  async function runOnce(id: string, started: S | undefined): Promise<SagaOutcome<S>> {
+    const own =
+      started === undefined
+        ? await table.renew(id)
+        : fresh({ id, state: started, position: 0, direction: "forward", attempts: 0, failure: null });
+    if (own) return advance(own);
+    const seen = await table.find(id);
+    if (!seen) return { status: "forgotten" };
+    const outcome = outcomeOf<S>(seen);
+    if (outcome.status !== "pending" || !seen.due) return outcome;
+    const claimed = await table.claim(id).catch(unlessLost);
+    return claimed ? advance(claimed) : outcome;
   }
 
   return {
     find,
-    async start(tx, id, state) {
-      await tx.query(
-        `INSERT INTO ${table} (id, name, state, position, direction, owner, lease_until)
-         VALUES ($1, $2, $3, 0, 'forward', $4, now() + INTERVAL '${LEASE_SECONDS} seconds')`,
-        [id, name, JSON.stringify(state), holder],
-      );
-    },
-    async run(id) {
-      const own = await renew(id);
-      if (own) return advance(own);
-      const rows = await sql.query<SagaRow<S> & { due: boolean }>(
-        `SELECT ${columns}, lease_until < now() AS due FROM ${table} WHERE id = $1`,
-        [id],
-      );
-      const [seen] = rows;
-      if (!seen) return { status: "forgotten" };
-      const outcome = outcomeOf<S>(seen);
-      if (outcome.status !== "pending" || !seen.due) return outcome;
-      const claimed = await claim(id).catch(unlessLost);
-      return claimed ? advance(claimed) : outcome;
+    start: (tx, id, state) => table.startMany(tx, [{ id, state }]),
+    startMany: table.startMany,
+    run(id, started) {
+      const under = running.get(id);
+      if (under) return under;
+      const run = runOnce(id, started).finally(() => running.delete(id));
+      running.set(id, run);
+      return run;
     },
     async resume(limit) {
-      const due = await sql.query<{ id: string }>(
-        `SELECT id FROM ${table} WHERE name = $1 AND direction IN ('forward', 'backward') AND lease_until < now()
-         ORDER BY lease_until LIMIT $2`,
-        [name, limit],
-      );
-      for (const { id } of due) {
-        const row = await claim(id);
+      const due = await table.due(limit);
+      for (const id of due) {
+        const row = await table.claim(id);
         if (row) await advance(row);
       }
       return due.length;
@@ -312,7 +286,7 @@ function isLater(value: unknown): value is Later {
   return typeof value === "object" && value !== null && (value as Later).later === true;
 }
 
-function outcomeOf<S>(row: SagaRow<S>): SagaOutcome<S> {
+function outcomeOf<S>(row: StoredRow<S>): SagaOutcome<S> {
   if (row.direction === "done") return { status: "done", state: row.state };
   if (row.direction === "undone" && row.failure)
     return { status: "undone", state: row.state, failure: row.failure };

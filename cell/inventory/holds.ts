@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { gather } from "../../platform/gather.ts";
 import type { Redis } from "../../platform/redis.ts";
 import { MAX_HOLD_LIFE_MS } from "./allocate.ts";
 import type { MirrorValue } from "./batch.ts";
 import { aggregate, type Demand } from "./domain.ts";
-import { gather } from "./gather.ts";
 
 /** What placing a hold came to. `lost`: the store has no generation, so nothing in it can be trusted. */
 export type Placed =

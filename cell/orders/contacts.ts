@@ -6,8 +6,19 @@ export type Contact = PlaceBody["contact"];
 
 /** Encrypts contacts with a key per order, wrapped by the cell's: erasing one row's key erases the person. */
 export interface Contacts {
-  save(tx: Tx, orderId: string, contact: Contact): Promise<void>;
+  /** Encrypts; `saveAll` writes what came of it. */
+  seal(orderId: string, contact: Contact): SealedContact;
+  saveAll(tx: Tx, contacts: readonly SealedContact[]): Promise<void>;
   read(tx: Tx, orderId: string): Promise<Contact | undefined>;
+}
+
+/** One order's contact as it is stored. */
+export interface SealedContact {
+  readonly orderId: string;
+  readonly wrappedKey: Buffer;
+  readonly nonce: Buffer;
+  readonly ciphertext: Buffer;
+  readonly tag: Buffer;
 }
 
 const CIPHER = "aes-256-gcm";
@@ -19,14 +30,25 @@ export function createContacts(secret: string): Contacts {
   const salt = createHash("sha256").update("fulfillment-cells contact").digest();
   const wrapping = Buffer.from(hkdfSync("sha256", secret, salt, "wrap order keys", KEY_BYTES));
   return {
-    async save(tx, orderId, contact) {
+    seal(orderId, contact) {
       const key = randomBytes(KEY_BYTES);
       const wrapped = seal(wrapping, key, orderId);
       const body = seal(key, Buffer.from(JSON.stringify(contact)), orderId);
+      const wrappedKey = Buffer.concat([wrapped.nonce, wrapped.tag, wrapped.text]);
+      return { orderId, wrappedKey, nonce: body.nonce, ciphertext: body.text, tag: body.tag };
+    },
+    async saveAll(tx, contacts) {
       await tx.query(
-        `INSERT INTO orders.contact (order_id, wrapped_key, nonce, ciphertext, tag) VALUES ($1, $2, $3, $4, $5)
+        `INSERT INTO orders.contact (order_id, wrapped_key, nonce, ciphertext, tag)
+         SELECT * FROM unnest($1::TEXT[], $2::BYTEA[], $3::BYTEA[], $4::BYTEA[], $5::BYTEA[])
          ON CONFLICT (order_id) DO NOTHING`,
-        [orderId, Buffer.concat([wrapped.nonce, wrapped.tag, wrapped.text]), body.nonce, body.text, body.tag],
+        [
+          contacts.map(({ orderId }) => orderId),
+          contacts.map(({ wrappedKey }) => wrappedKey),
+          contacts.map(({ nonce }) => nonce),
+          contacts.map(({ ciphertext }) => ciphertext),
+          contacts.map(({ tag }) => tag),
+        ],
       );
     },
     async read(tx, orderId) {

@@ -2,12 +2,11 @@ import { z } from "zod";
 import type { Answer, ServiceClient } from "../../platform/fetch.ts";
 import type { Logger } from "../../platform/log.ts";
 import type { Money } from "../../platform/money.ts";
-import { appendEvent } from "../../platform/outbox.ts";
 import { type Failure, fail, PROBLEMS } from "../../platform/problem.ts";
 import { createSagaRunner, type Later, later, type SagaRunner, step } from "../../platform/saga.ts";
 import type { Sql } from "../../platform/sql.ts";
 import { allocationAnswer } from "../inventory/contract.ts";
-import { orderConfirmed } from "./contract.ts";
+import { confirmAll, noteHold } from "./confirming.ts";
 import type { OrderEvent } from "./domain.ts";
 import { holdIdOf, intentIdOf } from "./effects.ts";
 import { findOrder, releaseKey, savePaymentStatus } from "./store.ts";
@@ -19,6 +18,7 @@ export interface Placing {
   readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
   readonly total: Money;
   readonly method: string;
+  readonly isHeld?: boolean;
   readonly isAuthorised?: boolean;
   readonly allocated?: z.infer<typeof allocationAnswer>["lines"];
 }
@@ -53,21 +53,16 @@ const FINAL_CODES: ReadonlySet<string> = new Set([
   "payment-declined",
 ]);
 
-/** hold -> authorize -> allocate -> confirm; every way out compensates in reverse. */
+/**
+ * hold -> authorize -> allocate -> confirm; every way out compensates in reverse. Each step has ids that come from the order's, under which
+ * the sibling has written down what it did; so between the order's creation and its end nothing is written here.
+ */
 export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
   const { sql, inventory, payments, log } = deps;
 
-  const move = (orderId: string, event: OrderEvent) =>
-    sql.transaction((tx) =>
-      transition(
-        tx,
-        { orderId, event, eventId: `${orderId}:${event}`, actor: "orders" },
-        { park: false, log },
-      ),
-    );
-
   const hold = step<Placing>({
     name: "hold",
+    isLight: true,
     async run(state, { attempt }) {
       const result = await inventory.call({
         method: "POST",
@@ -80,12 +75,11 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
         },
         idempotencyKey: `${state.orderId}:hold`,
       });
-      if (!result.ok)
-        return FINAL_CODES.has(result.code)
-          ? result
-          : finalOr(result, attempt, "not-accepting", "Stock cannot be held here now; try again.");
-      await move(state.orderId, "reserve.ok");
-      return state;
+      // A hold that was closed before was allocated, by a process that died later on: the allocation says what became of it.
+      if (result.ok || result.code === "conflict") return { ...state, isHeld: true };
+      return FINAL_CODES.has(result.code)
+        ? result
+        : finalOr(result, attempt, "not-accepting", "Stock cannot be held here now; try again.");
     },
     async undo(state) {
       const path = `/internal/holds/${holdIdOf(state.orderId)}/release`;
@@ -103,6 +97,7 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
 
   const authorize = step<Placing>({
     name: "authorize",
+    isLight: true,
     async run(state, { attempt }) {
       const result: Reached<z.infer<typeof intentAnswer>> = await payments.call({
         method: "POST",
@@ -151,6 +146,7 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
 
   const allocate = step<Placing>({
     name: "allocate",
+    isLight: true,
     async run(state, { attempt }) {
       const result = await inventory.call({
         method: "POST",
@@ -185,31 +181,9 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
     log,
     steps: [hold, authorize, allocate],
     ...(deps.afterStep ? { afterStep: deps.afterStep } : {}),
-    async finish(tx, orderId, state) {
-      const moved = await transition(
-        tx,
-        { orderId, event: "confirm", eventId: `${orderId}:confirm`, actor: "orders" },
-        { park: false, log },
-      );
-      const { order } = moved;
-      if (!order || moved.outcome !== "applied")
-        throw new Error(`order ${orderId} cannot be confirmed: ${moved.outcome}`);
-      await savePaymentStatus(tx, orderId, "authorised");
-      await appendEvent(tx, "orders", {
-        type: orderConfirmed.type,
-        subject: orderId,
-        version: order.version,
-        data: orderConfirmed.parse({
-          orderId,
-          holdId: holdIdOf(orderId),
-          lines: state.allocated,
-          deliverTo: order.deliverTo,
-          promisedAt: order.promisedAt.toISOString(),
-          total: order.total,
-        }),
-      });
-    },
+    finishAll: (tx, ended) => confirmAll(tx, ended, log),
     async abandon(tx, orderId, state, failure) {
+      if (state.isHeld) await noteHold(tx, orderId, log);
       const order = await findOrder(tx, orderId);
       const event = eventOfFailure(failure, order?.state ?? "created");
       await transition(

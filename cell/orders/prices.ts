@@ -28,21 +28,25 @@ export async function savePrices(sql: Sql, body: PricesBody): Promise<number> {
   return rows.length;
 }
 
-/** Prices the lines of an order. The client's price is an expectation only: a different one in force is told, not charged. */
-export async function priceLines(
-  tx: Tx,
-  lines: PlaceBody["lines"],
-  currency: string,
-): Promise<{ ok: true; lines: PricedLine[]; total: Money } | Failure> {
-  const skus = [...new Set(lines.map(({ sku }) => sku))];
+export type Prices = ReadonlyMap<string, Money>;
+
+/** The prices in force of these SKUs. */
+export async function readPrices(tx: Tx, skus: Iterable<string>): Promise<Prices> {
   const rows = await tx.query<{ sku: string; amount_minor: number; currency: string }>(
     `SELECT DISTINCT ON (sku) sku, amount_minor, currency FROM orders.price
      WHERE sku = ANY($1) AND valid_from <= now() ORDER BY sku, valid_from DESC`,
-    [skus],
+    [[...new Set(skus)]],
   );
-  const prices = new Map(
-    rows.map((row) => [row.sku, { amountMinor: row.amount_minor, currency: row.currency }]),
-  );
+  return new Map(rows.map((row) => [row.sku, { amountMinor: row.amount_minor, currency: row.currency }]));
+}
+
+/** Prices the lines of an order. The client's price is an expectation only: a different one in force is told, not charged. */
+export function priceLines(
+  prices: Prices,
+  lines: PlaceBody["lines"],
+  currency: string,
+): { ok: true; lines: PricedLine[]; total: Money } | Failure {
+  const skus = [...new Set(lines.map(({ sku }) => sku))];
   const unknown = skus.filter((sku) => !prices.has(sku));
   if (unknown.length > 0)
     return fail("unprocessable", `This center has no price for: ${unknown.join(", ")}.`, { unknown });

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../../platform/clock.ts";
+import { gather } from "../../platform/gather.ts";
 import type { Logger } from "../../platform/log.ts";
 import { type Failure, fail, type ProblemCode } from "../../platform/problem.ts";
 import type { SagaOutcome, SagaRunner } from "../../platform/saga.ts";
@@ -8,19 +9,19 @@ import type { Signer } from "../../platform/trust.ts";
 import type { Admitted } from "./admission.ts";
 import type { Contact, Contacts } from "./contacts.ts";
 import type { OrderAnswer, PlaceBody } from "./contract.ts";
+import { type Created, createCreating } from "./creating.ts";
 import { type OrderEvent, type OrderState, publicStatus } from "./domain.ts";
 import { closeKey, isClosed } from "./keys.ts";
 import type { Placing } from "./placing.ts";
-import { priceLines } from "./prices.ts";
 import {
-  appendLog,
-  findByKey,
+  findByKeys,
   findOrder,
-  insertOrder,
+  findOrders,
   type LogEntry,
   listOrders,
   type Order,
   readLog,
+  type UserKey,
 } from "./store.ts";
 import { transition } from "./transitions.ts";
 
@@ -71,6 +72,7 @@ export interface OrdersService {
 /** How long a customer waits for the saga at most; after that the key brings the answer. */
 const PLACE_WAIT_MS = 8_000;
 const PLACE_POLL_MS = 150;
+const LOOKED_UP_AT_ONCE = 64;
 /** States after a handover; a second courier may have to take a parcel over whose first one was cut off in the act. */
 const ON_THE_ROAD: ReadonlySet<OrderState> = new Set(["out_for_delivery", "arrived"]);
 /** What this cell says when it took nothing for a key. */
@@ -82,6 +84,13 @@ const UNKNOWN_ORDER = fail("not-found", "There is no such order.");
 /** The use cases of orders. */
 export function createOrdersService(deps: OrdersDeps): OrdersService {
   const { sql, saga, center, log } = deps;
+  const create = createCreating(deps);
+  // What is looked up in one turn of the event loop is one statement.
+  const byKey = gather((keys: readonly UserKey[]) => findByKeys(sql, keys), LOOKED_UP_AT_ONCE);
+  const byId = gather(async (ids: readonly string[]) => {
+    const orders = new Map((await findOrders(sql, ids)).map((order) => [order.id, order]));
+    return ids.map((id) => orders.get(id));
+  }, LOOKED_UP_AT_ONCE);
 
   /** A refusal that the gateway may take elsewhere carries this cell's signature: it took nothing for this key. */
   async function refuse(failure: Failure, key: string): Promise<Failure> {
@@ -89,75 +98,45 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
     return { ...failure, headers: { ...failure.headers, "x-cells-refusal": proof } };
   }
 
-  /** Undefined when a twin with the same key came first by a moment. */
-  async function create(
+  /** The order under this key: the one that is there, or a new one with the state that its saga starts in. */
+  async function findOrCreate(
     sub: string,
     key: string,
     body: PlaceBody,
-    bodyHash: string,
-  ): Promise<Order | Failure | undefined> {
-    const id = deps.newOrderId();
-    return sql.transaction(async (tx) => {
-      const priced = await priceLines(tx, body.lines, deps.currency);
-      if (!priced.ok) return priced;
-      const made = await insertOrder(tx, {
-        id,
-        sub,
-        bodyHash,
-        idempotencyKey: key,
-        state: "created",
-        version: 1,
-        paymentMethod: body.payment.method,
-        lines: priced.lines,
-        total: priced.total,
-        deliverTo: body.deliverTo,
-        promiseMinutes: deps.promiseMinutes,
-      });
-      if (!made) return undefined;
-      const entry = {
-        version: 1,
-        event: "create",
-        from: "",
-        to: "created",
-        outcome: "applied",
-        actor: "customer",
-      };
-      await appendLog(tx, id, `${id}:create`, entry);
-      await deps.contacts.save(tx, id, body.contact);
-      const lines = priced.lines.map(({ sku, quantity }) => ({ sku, quantity }));
-      await saga.start(tx, id, { orderId: id, lines, total: priced.total, method: body.payment.method });
-      return made;
-    });
-  }
-
-  /** The order under this key: the one that is there, or a new one. */
-  async function findOrCreate(sub: string, key: string, body: PlaceBody): Promise<Order | Failure> {
+  ): Promise<(Pick<Created, "order"> & Partial<Created>) | Failure> {
     const bodyHash = createHash("sha256").update(JSON.stringify(body)).digest("hex");
-    let order: Order | Failure | undefined = await findByKey(sql, sub, key);
+    let order = await byKey({ sub, key });
     if (!order) {
       const admitted = deps.admit(sub);
       if (admitted === "full")
         return fail("not-accepting", "This center takes no more orders for the moment.", undefined, 5);
       if (admitted === "too-many")
         return fail("rate-limited", "You have placed very many orders; wait a little.", undefined, 5);
-      order = (await create(sub, key, body, bodyHash)) ?? (await findByKey(sql, sub, key));
+      const created = await create({ sub, key, body, bodyHash });
+      if (created) return created;
+      // A twin with the same key came first by a moment.
+      order = await byKey({ sub, key });
     }
     if (!order && (await isClosed(sql, sub, key)))
       return fail("key-closed", "An order with this key is placed at another center; repeat the request.");
     if (!order)
       return fail("request-in-progress", "The same request is still running; repeat it to get its answer.");
-    if (!("ok" in order) && order.bodyHash !== bodyHash)
+    if (order.bodyHash !== bodyHash)
       return fail(
         "idempotency-key-reused",
         "This Idempotency-Key was used with another body; use a new key.",
       );
-    return order;
+    return { order };
   }
 
-  async function waitFor(id: string, deadlineMs: number): Promise<SagaOutcome<Placing>> {
+  async function waitFor(
+    id: string,
+    placing: Placing | undefined,
+    deadlineMs: number,
+  ): Promise<SagaOutcome<Placing>> {
     const untilMs = Math.min(deps.clock.nowMs() + PLACE_WAIT_MS, deadlineMs - 500);
-    for (;;) {
-      const outcome = await saga.run(id);
+    for (let started = placing; ; started = undefined) {
+      const outcome = await saga.run(id, started);
       if (outcome.status !== "pending" || deps.clock.nowMs() >= untilMs) return outcome;
       await new Promise((resolve) => setTimeout(resolve, PLACE_POLL_MS));
     }
@@ -171,9 +150,10 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
 
   return {
     async place(sub, key, body, deadlineMs) {
-      const made = await findOrCreate(sub, key, body);
-      if ("ok" in made) return REFUSALS.has(made.code) ? refuse(made, key) : made;
-      const outcome = await waitFor(made.id, deadlineMs);
+      const found = await findOrCreate(sub, key, body);
+      if ("ok" in found) return REFUSALS.has(found.code) ? refuse(found, key) : found;
+      const made = found.order;
+      const outcome = await waitFor(made.id, found.placing, deadlineMs);
       if (outcome.status === "pending")
         return fail(
           "outcome-unknown",
@@ -186,7 +166,7 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
         const isRefusal = failure.code === "out-of-stock" || failure.code === "not-accepting";
         return isRefusal ? refuse(failure, key) : failure;
       }
-      const order = await findOrder(sql, made.id);
+      const order = await byId(made.id);
       if (!order) return UNKNOWN_ORDER;
       if (outcome.status === "forgotten" && NOT_PLACED.has(order.state))
         return fail("conflict", "This key's order was refused long ago; use a new key.", {

@@ -69,44 +69,46 @@ function toOrder(row: OrderRow): Order {
   };
 }
 
+export type NewOrder = Pick<
+  Order,
+  "id" | "sub" | "idempotencyKey" | "bodyHash" | "paymentMethod" | "lines" | "total" | "deliverTo"
+> & { readonly promiseMinutes: number };
+
 /**
- * Writes a new order in `created`. Undefined when this user's key has one already, or is closed: nothing was looked up before among
- * the orders, because a search for what is not there makes strangers conflict at SERIALIZABLE. Closed keys are hardly ever written.
+ * Writes new orders in `created` and answers those that were written: not one whose user's key has an order already, or is closed.
+ * Nothing was looked up before among the orders, because a search for what is not there makes strangers conflict at SERIALIZABLE.
+ * Closed keys are hardly ever written.
  */
-export async function insertOrder(
-  tx: Tx,
-  order: Omit<Order, "createdAt" | "promisedAt" | "paymentStatus" | "shortLines"> & {
-    promiseMinutes: number;
-  },
-): Promise<Order | undefined> {
+export async function insertOrders(tx: Tx, orders: readonly NewOrder[]): Promise<Order[]> {
   const rows = await tx.query<OrderRow>(
     `INSERT INTO orders.orders (id, sub, idempotency_key, body_hash, state, version, payment_method, lines, total_minor,
        currency, latitude, longitude, promised_at)
-     SELECT $1, $2, $3, $4, $5, $6::INT8, $7, $8::JSONB, $9::INT8, $10, $11::FLOAT8, $12::FLOAT8,
-       now() + $13::INT8 * INTERVAL '1 minute'
-     WHERE NOT EXISTS (SELECT 1 FROM orders.closed_key WHERE sub = $2 AND key = $3)
+     SELECT n.id, n.sub, n.key, n.hash, 'created', 1, n.method, n.lines::JSONB, n.total, n.currency, n.latitude, n.longitude,
+       now() + n.minutes * INTERVAL '1 minute'
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::INT8[], $8::TEXT[], $9::FLOAT8[],
+       $10::FLOAT8[], $11::INT8[]) AS n (id, sub, key, hash, method, lines, total, currency, latitude, longitude, minutes)
+     WHERE NOT EXISTS (SELECT 1 FROM orders.closed_key AS c WHERE c.sub = n.sub AND c.key = n.key)
      ON CONFLICT (sub, idempotency_key) DO NOTHING RETURNING ${COLUMNS}`,
     [
-      order.id,
-      order.sub,
-      order.idempotencyKey,
-      order.bodyHash,
-      order.state,
-      order.version,
-      order.paymentMethod,
-      JSON.stringify(order.lines),
-      order.total.amountMinor,
-      order.total.currency,
-      order.deliverTo.latitude,
-      order.deliverTo.longitude,
-      order.promiseMinutes,
+      orders.map(({ id }) => id),
+      orders.map(({ sub }) => sub),
+      orders.map(({ idempotencyKey }) => idempotencyKey),
+      orders.map(({ bodyHash }) => bodyHash),
+      orders.map(({ paymentMethod }) => paymentMethod),
+      orders.map(({ lines }) => JSON.stringify(lines)),
+      orders.map(({ total }) => total.amountMinor),
+      orders.map(({ total }) => total.currency),
+      orders.map(({ deliverTo }) => deliverTo.latitude),
+      orders.map(({ deliverTo }) => deliverTo.longitude),
+      orders.map(({ promiseMinutes }) => promiseMinutes),
     ],
   );
-  if (!rows[0]) return undefined;
-  await tx.query("INSERT INTO orders.waiting (order_id) VALUES ($1) ON CONFLICT (order_id) DO NOTHING", [
-    order.id,
-  ]);
-  return toOrder(rows[0]);
+  if (rows.length > 0)
+    await tx.query(
+      "INSERT INTO orders.waiting (order_id) SELECT * FROM unnest($1::TEXT[]) ON CONFLICT (order_id) DO NOTHING",
+      [rows.map(({ id }) => id)],
+    );
+  return rows.map(toOrder);
 }
 
 /** Lets a key go whose order came to nothing for reasons of ours, so that the customer's next try is a new order. */
@@ -121,6 +123,23 @@ export async function findOrder(tx: Tx, id: string): Promise<Order | undefined> 
   return rows[0] && toOrder(rows[0]);
 }
 
+/** The orders of these ids that there are. */
+export async function findOrders(tx: Tx, ids: readonly string[]): Promise<Order[]> {
+  const rows = await tx.query<OrderRow>(`SELECT ${COLUMNS} FROM orders.orders WHERE id = ANY($1::TEXT[])`, [
+    ids,
+  ]);
+  return rows.map(toOrder);
+}
+
+/** The same with their rows locked until the transaction ends. */
+export async function lockOrders(tx: Tx, ids: readonly string[]): Promise<Order[]> {
+  const rows = await tx.query<OrderRow>(
+    `SELECT ${COLUMNS} FROM orders.orders WHERE id = ANY($1::TEXT[]) ORDER BY id FOR UPDATE`,
+    [ids],
+  );
+  return rows.map(toOrder);
+}
+
 /** The order with its row locked until the transaction ends. */
 export async function lockOrder(tx: Tx, id: string): Promise<Order | undefined> {
   const rows = await tx.query<OrderRow>(`SELECT ${COLUMNS} FROM orders.orders WHERE id = $1 FOR UPDATE`, [
@@ -129,12 +148,22 @@ export async function lockOrder(tx: Tx, id: string): Promise<Order | undefined> 
   return rows[0] && toOrder(rows[0]);
 }
 
-export async function findByKey(tx: Tx, sub: string, key: string): Promise<Order | undefined> {
+export interface UserKey {
+  readonly sub: string;
+  readonly key: string;
+}
+
+/** For each of these keys the order under it, in their order. */
+export async function findByKeys(tx: Tx, keys: readonly UserKey[]): Promise<(Order | undefined)[]> {
   const rows = await tx.query<OrderRow>(
-    `SELECT ${COLUMNS} FROM orders.orders WHERE sub = $1 AND idempotency_key = $2`,
-    [sub, key],
+    `SELECT ${COLUMNS} FROM orders.orders
+     WHERE (sub, idempotency_key) IN (SELECT * FROM unnest($1::TEXT[], $2::TEXT[]))`,
+    [keys.map(({ sub }) => sub), keys.map(({ key }) => key)],
   );
-  return rows[0] && toOrder(rows[0]);
+  return keys.map(({ sub, key }) => {
+    const row = rows.find((one) => one.sub === sub && one.idempotency_key === key);
+    return row && toOrder(row);
+  });
 }
 
 /** Newest first. `sub` undefined lists everybody's. The cursor is the last page's `nextCursor`. */
@@ -166,6 +195,23 @@ export async function saveState(tx: Tx, id: string, state: OrderState, version: 
     version,
   ]);
   if (!isWaiting(state)) await tx.query("DELETE FROM orders.waiting WHERE order_id = $1", [id]);
+}
+
+/** Writes states that the floor still waits for, with the payment's, of several orders. */
+export async function saveMoves(
+  tx: Tx,
+  moves: readonly Pick<Order, "id" | "state" | "version" | "paymentStatus">[],
+): Promise<void> {
+  await tx.query(
+    `UPDATE orders.orders AS o SET state = n.state, version = n.version, payment_status = n.payment, updated_at = now()
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::TEXT[]) AS n (id, state, version, payment) WHERE o.id = n.id`,
+    [
+      moves.map(({ id }) => id),
+      moves.map(({ state }) => state),
+      moves.map(({ version }) => version),
+      moves.map(({ paymentStatus }) => paymentStatus),
+    ],
+  );
 }
 
 /** How many orders the floor has yet to deal with, at most `limit`. */
@@ -214,6 +260,12 @@ export interface LogEntry {
   readonly at: string;
 }
 
+/** An entry as it is written. */
+export interface NewLogEntry extends Omit<LogEntry, "at"> {
+  readonly orderId: string;
+  readonly eventId: string;
+}
+
 /** Appends to the immutable log, whose rows nobody changes or deletes. False when this event is in it with this outcome. */
 export async function appendLog(
   tx: Tx,
@@ -221,12 +273,27 @@ export async function appendLog(
   eventId: string,
   entry: Omit<LogEntry, "at">,
 ): Promise<boolean> {
-  const rows = await tx.query(
+  return (await appendLogs(tx, [{ orderId, eventId, ...entry }])).length === 1;
+}
+
+/** The same for several; answers the ids of the events that were not in it. */
+export async function appendLogs(tx: Tx, entries: readonly NewLogEntry[]): Promise<string[]> {
+  const rows = await tx.query<{ event_id: string }>(
     `INSERT INTO orders.state_log (order_id, event_id, version, event, from_state, to_state, outcome, actor)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (order_id, event_id, outcome) DO NOTHING RETURNING version`,
-    [orderId, eventId, entry.version, entry.event, entry.from, entry.to, entry.outcome, entry.actor],
+     SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[])
+     ON CONFLICT (order_id, event_id, outcome) DO NOTHING RETURNING event_id`,
+    [
+      entries.map(({ orderId }) => orderId),
+      entries.map(({ eventId }) => eventId),
+      entries.map(({ version }) => version),
+      entries.map(({ event }) => event),
+      entries.map(({ from }) => from),
+      entries.map(({ to }) => to),
+      entries.map(({ outcome }) => outcome),
+      entries.map(({ actor }) => actor),
+    ],
   );
-  return rows.length === 1;
+  return rows.map(({ event_id }) => event_id);
 }
 
 /** True when this event has moved the order before. */

@@ -116,6 +116,15 @@ interface ParkedRow {
   details: ParkedDetails;
 }
 
+/** Those of these orders for which something is parked. */
+export async function haveParked(tx: Tx, orderIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await tx.query<{ order_id: string }>(
+    "SELECT DISTINCT order_id FROM orders.parked_event WHERE order_id = ANY($1::TEXT[])",
+    [orderIds],
+  );
+  return new Set(rows.map(({ order_id }) => order_id));
+}
+
 /** Applies the oldest parked event that fits now; drops those that have become stale. Undefined when none fits. */
 async function unpark(tx: Tx, order: Order): Promise<Order | undefined> {
   const rows = await tx.query<ParkedRow>(
