@@ -48,6 +48,7 @@ export const cellEnvSchema = z.object({
     .default("KRW"),
   OFFER_ACK_SECONDS: intSetting(1, 3_600).default(60),
   HOLD_TTL_SECONDS: intSetting(5, 3_600).default(300),
+  HOLD_RATE_PER_SKU: intSetting(0, 1_000_000).default(5_000),
   COURIER_OFFLINE_SECONDS: intSetting(1, 86_400).default(300),
 });
 

@@ -47,7 +47,11 @@ async function openParts(stores: HoldStores): Promise<Parts> {
     ...address,
     ...{ applicationName: "bench", max: 2, log, metrics, statementTimeoutMs: 60_000 },
   });
-  const holds = createHoldStore({ redis, center: env.CELL, epoch: env.CELL_EPOCH, script: readHoldScript() });
+  // The limit is counted and compared as in a cell, but set so high that it is the machine that ends the row.
+  const limits = { ratePerSku: 1_000_000 };
+  const holds = createHoldStore({
+    ...{ redis, center: env.CELL, epoch: env.CELL_EPOCH, script: readHoldScript(), ...limits },
+  });
   const rebuilder = createRebuilder({ sql, holds, log, metrics });
   const mirror = createMirror({ sql, holds, log, metrics, storeAway: rebuilder.doubt });
   const writer = createWriter({ sql, log, metrics, committed: mirror.committed });
@@ -64,7 +68,7 @@ async function fill(parts: Parts, skus: number, units: number): Promise<void> {
   await admin.query(
     `TRUNCATE inventory.movement, inventory.command, inventory.allocation, inventory.allocation_line, inventory.hold,
        inventory.hold_line, inventory.mirror_due, inventory.drop_due, inventory.balance, inventory.sku, inventory.bin,
-       inventory.repair, inventory.checkpoint, inventory.outbox`,
+       inventory.repair, inventory.checkpoint, inventory.outbox, inventory.in_transit`,
   );
   for (let from = 0; from < skus; from += PAGE) {
     const names = namesOf(from, Math.min(skus, from + PAGE));

@@ -133,9 +133,12 @@ export function decideHold(view: LedgerView, command: CommandOf<"hold">): Decisi
     .filter((line) => line.available < line.requested);
   if (short.length > 0) return outOfStock(short);
   const createdAtMs = own?.createdAtMs ?? view.nowMs;
-  const expiresAtMs = Math.min(view.nowMs + command.ttlMs, createdAtMs + MAX_HOLD_LIFE_MS);
+  const wantedMs = Math.min(view.nowMs + command.ttlMs, createdAtMs + MAX_HOLD_LIFE_MS);
+  const isLater = own !== undefined && wantedMs > own.expiresAtMs;
+  const expiresAtMs = isLater && own.extended ? own.expiresAtMs : wantedMs;
+  const extended = isLater || (own?.extended ?? false);
   const { id: holdId, orderId, owner, callKey } = command;
-  const hold: SqlHold = { holdId, orderId, owner, callKey, createdAtMs, expiresAtMs, lines };
+  const hold: SqlHold = { holdId, orderId, owner, callKey, createdAtMs, expiresAtMs, extended, lines };
   return { ok: true, answer: { expiresAtMs }, change: { movements: [], hold } };
 }
 

@@ -141,6 +141,8 @@ export interface SqlHold {
   readonly callKey: string;
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
+  /** It was asked for again and ends later than at first; that happens once. */
+  readonly extended: boolean;
   readonly lines: readonly Demand[];
 }
 export interface StoredAnswer {

@@ -107,6 +107,13 @@ export function createHolding(options: HoldingOptions): Holding {
         return fail("conflict", `Hold ${holdId} was released or allocated before: take a new hold.`);
       case "foreign":
         return fail("conflict", `Hold ${holdId} belongs to another order: take a new id.`);
+      case "limited":
+        return fail(
+          "rate-limited",
+          `SKU ${placed.sku} is asked for more often than this center takes in a second: repeat the request with the same id.`,
+          { sku: placed.sku },
+          1,
+        );
       case "fenced":
         return fail("fenced", "A newer copy of this cell is in force: repeat the request.");
     }

@@ -28,7 +28,7 @@ const IDS = ["h1", "h2", "h3", "h4", "h5"];
 
 async function start(epoch = 1): Promise<Real> {
   const center = `m-${randomUUID()}`;
-  const store = createHoldStore({ redis, center, epoch, script });
+  const store = createHoldStore({ redis, center, epoch, script, ratePerSku: 1_000_000 });
   await rebuild(store);
   return { center, store };
 }
@@ -251,7 +251,7 @@ describe("the hold script", () => {
   it("fences an older epoch, and makes a newer one rebuild first", async () => {
     const { center, store } = await start(5);
     await store.settle([], [{ sku: "apple", version: 9, sellable: 10 }]);
-    const newer = createHoldStore({ redis, center, epoch: 6, script });
+    const newer = createHoldStore({ redis, center, epoch: 6, script, ratePerSku: 0 });
     const request = {
       holdId: "h",
       callKey: "k",

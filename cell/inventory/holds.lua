@@ -4,13 +4,16 @@
 -- KEYS  1 generation (hash: id, epoch, runId)   2 sellable (hash: sku -> units)   3 version (hash: sku -> version)
 --       4 reserved (hash: sku -> units)         5 expiry (zset: hold id by ms)    6 rebuild (hash: token, cursor)
 --       7 epoch (string: newest epoch seen)     8 prefix of the hold keys
+--       9 rate (hash: sku -> holds asked for in this second; which second that is has a name that no SKU has)
 -- ARGV  1 operation, 2 the caller's epoch, then what the operation takes. Every answer starts with a word.
 --
 -- Time is the store's clock only. A missing generation means that the store was lost: every operation that would
 -- give a right fails closed, until a rebuild writes that key last.
 
-local GENERATION, SELLABLE, VERSION, RESERVED, EXPIRY, REBUILD, EPOCH, HOLD =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local GENERATION, SELLABLE, VERSION, RESERVED, EXPIRY, REBUILD, EPOCH, HOLD, RATE =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local RATE_SECOND = " second"
+local RATE_PIECE = 1000
 local TOMBSTONE_MS = 5 * 60 * 1000
 local SWEEP_ON_PLACE = 20
 local SWEEP_ON_SHORT = 200
@@ -93,7 +96,7 @@ local function readLines(first, last)
   return wanted, order
 end
 
-local function writeHold(id, key, owner, orderId, expiresAt, createdAt, wanted, order)
+local function writeHold(id, key, owner, orderId, expiresAt, createdAt, wanted, order, extended)
   local packed = {}
   for _, sku in ipairs(order) do
     packed[#packed + 1] = sku .. "=" .. text(wanted[sku])
@@ -102,6 +105,9 @@ local function writeHold(id, key, owner, orderId, expiresAt, createdAt, wanted, 
   redis.call("DEL", HOLD .. id)
   redis.call("HSET", HOLD .. id, "state", "open", "key", key, "owner", owner, "order", orderId,
     "expiresAt", text(expiresAt), "createdAt", text(createdAt), "lines", table.concat(packed, " "))
+  if extended then
+    redis.call("HSET", HOLD .. id, "extended", "1")
+  end
   redis.call("ZADD", EXPIRY, text(expiresAt), id)
 end
 
@@ -122,10 +128,12 @@ local function shortages(wanted, order, own)
 end
 
 -- A hold that is known already, or for which too little is free: each read and written by itself.
--- OK expiresAt generation new|same|replaced | SHORT sku requested available ... | CLOSED state | FOREIGN | MORE
-local function placeOne(at, last, maxLifeMs, generation, mayGiveBack)
+-- A hold that is asked for again may end later than before once; after that its lines may change, its end may not.
+-- OK expiresAt generation new|same|replaced | SHORT sku requested available ... | CLOSED state | FOREIGN | MORE | RATE sku
+local function placeOne(at, last, maxLifeMs, generation, mayGiveBack, tooOften)
   local id, key, owner, orderId, ttlMs = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
-  local found = redis.call("HMGET", HOLD .. id, "state", "key", "owner", "order", "expiresAt", "createdAt", "lines")
+  local found = redis.call("HMGET", HOLD .. id, "state", "key", "owner", "order", "expiresAt", "createdAt", "lines",
+    "extended")
   local state = found[1]
   if state == "open" and tonumber(found[5]) <= now then
     giveBack(id)
@@ -140,6 +148,10 @@ local function placeOne(at, last, maxLifeMs, generation, mayGiveBack)
   end
   if state and found[2] == key then
     return { "OK", found[5], generation, "same" }
+  end
+  local often = tooOften(at, last)
+  if often then
+    return { "RATE", often }
   end
 
   local wanted, order = readLines(at + 6, last)
@@ -157,14 +169,71 @@ local function placeOne(at, last, maxLifeMs, generation, mayGiveBack)
 
   local createdAt = state and tonumber(found[6]) or now
   local expiresAt = math.max(now + 1, math.min(now + ttlMs, createdAt + maxLifeMs))
+  local extended = state and found[8]
   if state then
+    if expiresAt > tonumber(found[5]) then
+      expiresAt = extended and tonumber(found[5]) or expiresAt
+      extended = true
+    end
     giveBack(id)
   end
-  writeHold(id, key, owner, orderId, expiresAt, createdAt, wanted, order)
+  writeHold(id, key, owner, orderId, expiresAt, createdAt, wanted, order, extended)
   return { "OK", text(expiresAt), generation, state and "replaced" or "new" }
 end
 
--- place maxLifeMs (id key owner order ttlMs lineCount lines...)... : holds in the order in which they were asked for. Those that are
+-- How often SKUs were asked for in this second: tooOften(first, last) names one of the lines there of which that is `limit` times
+-- already, else counts them; writeRates() remembers the counts. Read and written once for a whole call.
+local function rates(limit, starts)
+  if limit == 0 then
+    return function() end, function() end
+  end
+  local second, counts, skus, dirty = clock[1], {}, {}, false
+  for i = 1, #starts - 1 do
+    for line = starts[i] + 6, starts[i + 1] - 1, 2 do
+      local sku = ARGV[line]
+      if not counts[sku] then
+        counts[sku] = 0
+        skus[#skus + 1] = sku
+      end
+    end
+  end
+  if redis.call("HGET", RATE, RATE_SECOND) ~= second then
+    redis.call("DEL", RATE)
+    redis.call("HSET", RATE, RATE_SECOND, second)
+    redis.call("PEXPIRE", RATE, 2000)
+  else
+    for from = 1, #skus, RATE_PIECE do
+      local to = math.min(#skus, from + RATE_PIECE - 1)
+      for i, count in ipairs(redis.call("HMGET", RATE, unpack(skus, from, to))) do
+        counts[skus[from + i - 1]] = tonumber(count or "0")
+      end
+    end
+  end
+
+  local function tooOften(first, last)
+    for line = first + 6, last, 2 do
+      if counts[ARGV[line]] >= limit then
+        return ARGV[line]
+      end
+    end
+    for line = first + 6, last, 2 do
+      counts[ARGV[line]] = counts[ARGV[line]] + 1
+    end
+    dirty = true
+  end
+  local function writeRates()
+    for from = 1, dirty and #skus or 0, RATE_PIECE do
+      local fields = {}
+      for i = from, math.min(#skus, from + RATE_PIECE - 1) do
+        fields[#fields + 1], fields[#fields + 2] = skus[i], counts[skus[i]]
+      end
+      redis.call("HSET", RATE, unpack(fields))
+    end
+  end
+  return tooOften, writeRates
+end
+
+-- place maxLifeMs rateLimit (id key owner order ttlMs lineCount lines...)... : holds in the order in which they were asked for. Those that are
 -- new and can be had, which are nearly all, are decided on a working copy, so that each SKU is read and changed once for all of
 -- them. Anything else first writes that down and goes by itself. The lines of one hold name each SKU once.
 -- OK generation answers... | NOGEN | FENCED. An answer is the time at which a new hold expires, or what placeOne says.
@@ -176,12 +245,13 @@ local function place()
   local maxLifeMs = tonumber(ARGV[3])
   sweep(SWEEP_ON_PLACE)
   local starts, keys = {}, {}
-  local at = 4
+  local at = 5
   while ARGV[at] do
     starts[#starts + 1], keys[#keys + 1] = at, HOLD .. ARGV[at]
     at = at + 6 + 2 * tonumber(ARGV[at + 5])
   end
   starts[#starts + 1] = at
+  local tooOften, writeRates = rates(tonumber(ARGV[4]), starts)
   local anyKnown = redis.call("EXISTS", unpack(keys)) > 0
   local nowText = text(now)
   local free, taken, placed, writes, expiries = {}, {}, {}, {}, {}
@@ -213,7 +283,10 @@ local function place()
     for line = first + 6, last, 2 do
       isPlain = isPlain and freeOf(ARGV[line]) >= tonumber(ARGV[line + 1])
     end
-    if isPlain then
+    local often = isPlain and tooOften(first, last)
+    if often then
+      answers[i + 2] = { "RATE", often }
+    elseif isPlain then
       local packed
       for line = first + 6, last, 2 do
         local sku, units = ARGV[line], tonumber(ARGV[line + 1])
@@ -229,15 +302,16 @@ local function place()
     else
       writeDown()
       anyKnown = true
-      answers[i + 2] = placeOne(first, last, maxLifeMs, generation, mayGiveBack)
+      answers[i + 2] = placeOne(first, last, maxLifeMs, generation, mayGiveBack, tooOften)
       mayGiveBack = mayGiveBack and answers[i + 2][1] ~= "SHORT" and answers[i + 2][1] ~= "MORE"
     end
   end
   writeDown()
+  writeRates()
   return answers
 end
 
--- import token id key owner order remainingMs lines... : a right that SQL has given already, so nothing is checked.
+-- import token id key owner order remainingMs extended(1|0) lines... : a right that SQL has given already, so nothing is checked.
 -- OK imported|known|closed | NOGEN | FENCED
 local function import()
   local why = refusal()
@@ -250,8 +324,8 @@ local function import()
   if state then
     return { "OK", state == "open" and "known" or "closed" }
   end
-  local wanted, order = readLines(9, #ARGV)
-  writeHold(id, ARGV[5], ARGV[6], ARGV[7], now + tonumber(ARGV[8]), now, wanted, order)
+  local wanted, order = readLines(10, #ARGV)
+  writeHold(id, ARGV[5], ARGV[6], ARGV[7], now + tonumber(ARGV[8]), now, wanted, order, ARGV[9] == "1")
   return { "OK", "imported" }
 end
 
@@ -319,82 +393,3 @@ local function reservedOf()
   end
   return { "OK", unpack(units) }
 end
-
--- status : OK generation|"" runId|"" openHolds expiredHolds newestEpoch
-local function status()
-  local generation = redis.call("HMGET", GENERATION, "id", "runId", "epoch")
-  local mine = tonumber(generation[3] or "-1") == epoch
-  return { "OK", mine and generation[1] or "", mine and generation[2] or "", text(redis.call("ZCARD", EXPIRY)),
-    text(redis.call("ZCOUNT", EXPIRY, "-inf", now)), redis.call("GET", EPOCH) or "0" }
-end
-
--- begin token lockMs : OK | BUSY | FENCED
-local function begin()
-  local newest = tonumber(redis.call("GET", EPOCH) or "0")
-  if epoch < newest then
-    return { "FENCED" }
-  end
-  local holder = redis.call("HGET", REBUILD, "token")
-  if holder and holder ~= ARGV[3] then
-    return { "BUSY" }
-  end
-  redis.call("HSET", REBUILD, "token", ARGV[3], "cursor", "0")
-  redis.call("PEXPIRE", REBUILD, ARGV[4])
-  redis.call("DEL", GENERATION, RESERVED)
-  if epoch > newest then
-    -- A new epoch may stand on a restored ledger, whose versions started again lower.
-    redis.call("DEL", SELLABLE, VERSION)
-    redis.call("SET", EPOCH, ARGV[2])
-  end
-  return { "OK" }
-end
-
-local function rebuilding()
-  return epoch == tonumber(redis.call("GET", EPOCH) or "0") and redis.call("HGET", REBUILD, "token") == ARGV[3]
-end
-
--- recount token lockMs from count : OK next|-1 | LOST. Counts the surviving holds again, one page at a time. A page that
--- is asked for twice (its answer was lost on the way) is counted once.
-local function recount()
-  if not rebuilding() then
-    return { "LOST" }
-  end
-  redis.call("PEXPIRE", REBUILD, ARGV[4])
-  local cursor = redis.call("HGET", REBUILD, "cursor")
-  if cursor ~= ARGV[5] then
-    return { "OK", cursor }
-  end
-  local from, count = tonumber(ARGV[5]), tonumber(ARGV[6])
-  local ids = redis.call("ZRANGE", EXPIRY, from, from + count - 1)
-  local gone = 0
-  for _, id in ipairs(ids) do
-    local found = redis.call("HMGET", HOLD .. id, "state", "lines")
-    if found[1] == "open" then
-      for sku, units in pairs(linesOf(found[2])) do
-        reserve(sku, units)
-      end
-    else
-      redis.call("ZREM", EXPIRY, id)
-      gone = gone + 1
-    end
-  end
-  local next = #ids < count and "-1" or text(from + count - gone)
-  redis.call("HSET", REBUILD, "cursor", next)
-  return { "OK", next }
-end
-
--- finish token generation runId : OK | LOST
-local function finish()
-  if not rebuilding() then
-    return { "LOST" }
-  end
-  redis.call("HSET", GENERATION, "id", ARGV[4], "epoch", ARGV[2], "runId", ARGV[5])
-  redis.call("DEL", REBUILD)
-  return { "OK" }
-end
-
-local operations = {
-  place = place, import = import, release = release, settle = settle, sweep = sweepOnce, reserved = reservedOf,
-  status = status, begin = begin, recount = recount, finish = finish,
-}
-return operations[ARGV[1]]()

@@ -16,6 +16,7 @@ export type Placed =
     }
   | { readonly kind: "short"; readonly short: readonly ShortInStore[] }
   | { readonly kind: "closed" | "foreign" | "fenced" }
+  | { readonly kind: "limited"; readonly sku: string }
   | { readonly kind: "more" | "lost" };
 
 /** `available` is undefined for a SKU that the store does not mirror. */
@@ -48,7 +49,9 @@ export interface HoldStatus {
 export interface HoldStore {
   place(request: PlaceRequest): Promise<Placed>;
   /** Takes over a hold that SQL has granted. `token` belongs to a rebuild under way. */
-  import(request: Omit<PlaceRequest, "ttlMs"> & { remainingMs: number; token?: string }): Promise<boolean>;
+  import(
+    request: Omit<PlaceRequest, "ttlMs"> & { remainingMs: number; extended: boolean; token?: string },
+  ): Promise<boolean>;
   /** `lost` when nothing could be released. */
   release(holdId: string): Promise<"released" | "gone" | "closed" | "lost" | "fenced">;
   /** After a commit: drops holds and takes newer mirror values. `dropped` is false when that half must be repeated. */
@@ -74,14 +77,25 @@ export interface HoldStore {
 /** Holds in one call of the script: enough to share its price, and few enough that nobody waits long for others. */
 const MAX_PLACED_AT_ONCE = 64;
 
-/** Reads the script that lies beside this file. */
+/** Reads the script that lies beside this file in two halves. */
 export function readHoldScript(): string {
-  return readFileSync(join(import.meta.dirname, "holds.lua"), "utf8");
+  const half = (name: string) => readFileSync(join(import.meta.dirname, name), "utf8");
+  return half("holds.lua") + half("holds-rebuild.lua");
 }
 
 /** The keys of a center, in the order in which the script expects them; one hash tag, so one shard. */
 export function holdKeys(center: string): string[] {
-  const names = ["generation", "sellable", "version", "reserved", "expiry", "rebuild", "epoch", "hold:"];
+  const names = [
+    "generation",
+    "sellable",
+    "version",
+    "reserved",
+    "expiry",
+    "rebuild",
+    "epoch",
+    "hold:",
+    "rate",
+  ];
   return names.map((name) => `{inv:${center}}:${name}`);
 }
 
@@ -91,6 +105,8 @@ export function createHoldStore(options: {
   center: string;
   epoch: number;
   script: string;
+  /** Holds that may be asked for of one SKU in a second of the store's clock; 0 is no limit. */
+  ratePerSku: number;
 }): HoldStore {
   const { redis } = options;
   const keys = holdKeys(options.center);
@@ -103,7 +119,7 @@ export function createHoldStore(options: {
     );
   const flat = (lines: readonly Demand[]) => lines.flatMap(({ sku, quantity }) => [sku, quantity]);
   const place = gather(async (requests: readonly PlaceRequest[]): Promise<Placed[]> => {
-    const args: (string | number)[] = [MAX_HOLD_LIFE_MS];
+    const args: (string | number)[] = [MAX_HOLD_LIFE_MS, options.ratePerSku];
     for (const { holdId, callKey, owner, orderId, ttlMs, lines: asked } of requests) {
       const lines = asked.length === 1 ? asked : aggregate(asked);
       args.push(holdId, callKey, owner, orderId, ttlMs, lines.length);
@@ -122,7 +138,7 @@ export function createHoldStore(options: {
   return {
     place,
     async import(request) {
-      const { holdId, callKey, owner, orderId, remainingMs, token } = request;
+      const { holdId, callKey, owner, orderId, remainingMs, extended, token } = request;
       const answer = await run(
         "import",
         token ?? "",
@@ -131,6 +147,7 @@ export function createHoldStore(options: {
         owner,
         orderId,
         remainingMs,
+        extended ? 1 : 0,
         ...flat(request.lines),
       );
       return answer[0] === "OK";
@@ -206,6 +223,8 @@ function toPlaced(answer: readonly string[]): Placed {
       return { kind: "closed" };
     case "FOREIGN":
       return { kind: "foreign" };
+    case "RATE":
+      return { kind: "limited", sku: rest[0] ?? "" };
     case "MORE":
       return { kind: "more" };
     case "FENCED":

@@ -49,6 +49,7 @@ const TABLES = [
   "mirror_due",
   "drop_due",
   "checkpoint",
+  "in_transit",
   "outbox",
 ];
 beforeEach(empty);

@@ -45,6 +45,7 @@ interface HoldRow {
   readonly owner: string;
   readonly call_key: string;
   readonly remaining_ms: number;
+  readonly extended: boolean;
 }
 
 /** Makes the part that notices a lost hold store. */
@@ -113,7 +114,8 @@ export function createRebuilder(options: RebuildOptions): Rebuilder {
   ): Promise<boolean> {
     if (row.remaining_ms <= 0) return true;
     const { hold_id: holdId, order_id: orderId, owner, call_key: callKey, remaining_ms: remainingMs } = row;
-    const hold = { holdId, orderId, owner, callKey, remainingMs, lines };
+    const { extended } = row;
+    const hold = { holdId, orderId, owner, callKey, remainingMs, extended, lines };
     return await holds.import(token === undefined ? hold : { ...hold, token });
   }
 
@@ -176,7 +178,7 @@ export async function mirrorAll(
 async function readHolds(sql: Sql, after: string): Promise<HoldRow[]> {
   return await sql.query<HoldRow>(
     `SELECT hold_id, order_id, owner, call_key,
-       (extract(epoch FROM expires_at - now()) * 1000)::INT8 AS remaining_ms
+       (extract(epoch FROM expires_at - now()) * 1000)::INT8 AS remaining_ms, extended
      FROM inventory.hold WHERE hold_id > $1 ORDER BY hold_id LIMIT $2`,
     [after, HOLDS_PAGE],
   );

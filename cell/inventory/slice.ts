@@ -15,7 +15,13 @@ export const inventorySlice: SliceDefinition = { name: "inventory", build };
 
 function build(context: SliceContext): BuiltSlice {
   const { sql, redis, log, metrics, center, epoch, clock, env } = context;
-  const holds = createHoldStore({ redis, center, epoch, script: readHoldScript() });
+  const holds = createHoldStore({
+    redis,
+    center,
+    epoch,
+    script: readHoldScript(),
+    ratePerSku: env.HOLD_RATE_PER_SKU,
+  });
   const rebuilder = createRebuilder({ sql, holds, log, metrics });
   const mirror = createMirror({ sql, holds, log, metrics, storeAway: rebuilder.doubt });
   const writer = createWriter({ sql, log, metrics, committed: mirror.committed });

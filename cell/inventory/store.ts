@@ -218,9 +218,10 @@ async function writeHolds(tx: Tx, { putHolds, removeHolds }: Effects): Promise<v
   await tx.query(`DELETE FROM inventory.hold WHERE hold_id = ANY($1::TEXT[])`, [gone]);
   if (putHolds.length === 0) return;
   await tx.query(
-    `INSERT INTO inventory.hold (hold_id, order_id, owner, call_key, created_at, expires_at)
-     SELECT h, o, w, k, to_timestamp(c / 1000.0), to_timestamp(e / 1000.0)
-     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::FLOAT8[], $6::FLOAT8[]) AS n (h, o, w, k, c, e)`,
+    `INSERT INTO inventory.hold (hold_id, order_id, owner, call_key, created_at, expires_at, extended)
+     SELECT h, o, w, k, to_timestamp(c / 1000.0), to_timestamp(e / 1000.0), x
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::FLOAT8[], $6::FLOAT8[], $7::BOOL[])
+       AS n (h, o, w, k, c, e, x)`,
     [
       putHolds.map((hold) => hold.holdId),
       putHolds.map((hold) => hold.orderId),
@@ -228,6 +229,7 @@ async function writeHolds(tx: Tx, { putHolds, removeHolds }: Effects): Promise<v
       putHolds.map((hold) => hold.callKey),
       putHolds.map((hold) => hold.createdAtMs),
       putHolds.map((hold) => hold.expiresAtMs),
+      putHolds.map((hold) => hold.extended),
     ],
   );
   const lines = putHolds.flatMap((hold) => hold.lines.map((line) => ({ holdId: hold.holdId, ...line })));

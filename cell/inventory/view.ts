@@ -47,6 +47,7 @@ interface HoldRow {
   readonly call_key: string;
   readonly created_ms: number;
   readonly expires_ms: number;
+  readonly extended: boolean;
   readonly lines: { sku: string; quantity: number }[] | null;
 }
 
@@ -68,7 +69,7 @@ const LOAD_STOCK = `SELECT
      WHERE sku = ANY($1::TEXT[])) b) AS balances,
   (SELECT json_agg(row_to_json(h)) FROM (
      SELECT hold_id, order_id, owner, call_key, (extract(epoch FROM created_at) * 1000)::FLOAT8 AS created_ms,
-       (extract(epoch FROM expires_at) * 1000)::FLOAT8 AS expires_ms,
+       (extract(epoch FROM expires_at) * 1000)::FLOAT8 AS expires_ms, extended,
        (SELECT json_agg(json_build_object('sku', x.sku, 'quantity', x.quantity))
         FROM inventory.hold_line x WHERE x.hold_id = o.hold_id) AS lines
      FROM inventory.hold o WHERE hold_id = ANY($2::TEXT[]) AND expires_at > now()) h) AS holds,
@@ -161,6 +162,7 @@ function toHold(row: HoldRow): SqlHold {
     callKey: row.call_key,
     createdAtMs: row.created_ms,
     expiresAtMs: row.expires_ms,
+    extended: row.extended,
     lines: row.lines ?? [],
   };
 }

@@ -1,0 +1,80 @@
+-- The second half of holds.lua, which it is read after: how a lost store is counted again, and what it can do in all.
+
+-- status : OK generation|"" runId|"" openHolds expiredHolds newestEpoch
+local function status()
+  local generation = redis.call("HMGET", GENERATION, "id", "runId", "epoch")
+  local mine = tonumber(generation[3] or "-1") == epoch
+  return { "OK", mine and generation[1] or "", mine and generation[2] or "", text(redis.call("ZCARD", EXPIRY)),
+    text(redis.call("ZCOUNT", EXPIRY, "-inf", now)), redis.call("GET", EPOCH) or "0" }
+end
+
+-- begin token lockMs : OK | BUSY | FENCED
+local function begin()
+  local newest = tonumber(redis.call("GET", EPOCH) or "0")
+  if epoch < newest then
+    return { "FENCED" }
+  end
+  local holder = redis.call("HGET", REBUILD, "token")
+  if holder and holder ~= ARGV[3] then
+    return { "BUSY" }
+  end
+  redis.call("HSET", REBUILD, "token", ARGV[3], "cursor", "0")
+  redis.call("PEXPIRE", REBUILD, ARGV[4])
+  redis.call("DEL", GENERATION, RESERVED)
+  if epoch > newest then
+    -- A new epoch may stand on a restored ledger, whose versions started again lower.
+    redis.call("DEL", SELLABLE, VERSION)
+    redis.call("SET", EPOCH, ARGV[2])
+  end
+  return { "OK" }
+end
+
+local function rebuilding()
+  return epoch == tonumber(redis.call("GET", EPOCH) or "0") and redis.call("HGET", REBUILD, "token") == ARGV[3]
+end
+
+-- recount token lockMs from count : OK next|-1 | LOST. Counts the surviving holds again, one page at a time. A page that
+-- is asked for twice (its answer was lost on the way) is counted once.
+local function recount()
+  if not rebuilding() then
+    return { "LOST" }
+  end
+  redis.call("PEXPIRE", REBUILD, ARGV[4])
+  local cursor = redis.call("HGET", REBUILD, "cursor")
+  if cursor ~= ARGV[5] then
+    return { "OK", cursor }
+  end
+  local from, count = tonumber(ARGV[5]), tonumber(ARGV[6])
+  local ids = redis.call("ZRANGE", EXPIRY, from, from + count - 1)
+  local gone = 0
+  for _, id in ipairs(ids) do
+    local found = redis.call("HMGET", HOLD .. id, "state", "lines")
+    if found[1] == "open" then
+      for sku, units in pairs(linesOf(found[2])) do
+        reserve(sku, units)
+      end
+    else
+      redis.call("ZREM", EXPIRY, id)
+      gone = gone + 1
+    end
+  end
+  local next = #ids < count and "-1" or text(from + count - gone)
+  redis.call("HSET", REBUILD, "cursor", next)
+  return { "OK", next }
+end
+
+-- finish token generation runId : OK | LOST
+local function finish()
+  if not rebuilding() then
+    return { "LOST" }
+  end
+  redis.call("HSET", GENERATION, "id", ARGV[4], "epoch", ARGV[2], "runId", ARGV[5])
+  redis.call("DEL", REBUILD)
+  return { "OK" }
+end
+
+local operations = {
+  place = place, import = import, release = release, settle = settle, sweep = sweepOnce, reserved = reservedOf,
+  status = status, begin = begin, recount = recount, finish = finish,
+}
+return operations[ARGV[1]]()
