@@ -1,7 +1,9 @@
+import { createGroup } from "../../platform/group.ts";
 import type { Logger } from "../../platform/log.ts";
 import type { CounterHandle, Metrics } from "../../platform/metrics.ts";
 import { appendEvent } from "../../platform/outbox.ts";
 import type { Sql, Tx } from "../../platform/sql.ts";
+import { traceHeaders } from "../../platform/tracing.ts";
 import {
   paymentAuthorised,
   paymentCaptured,
@@ -26,6 +28,7 @@ import {
   SCHEMA,
   waitingOperations,
 } from "./store.ts";
+import { type Attempted, settleAll } from "./together.ts";
 
 export interface OperationsDeps {
   readonly sql: Sql;
@@ -37,8 +40,11 @@ export interface OperationsDeps {
 
 /** Carries movements to the processor and writes down what came of them. */
 export interface Operations {
-  /** One attempt at an operation that the caller has claimed. */
-  attempt(operation: Operation): Promise<void>;
+  /**
+   * One attempt at an operation that the caller has claimed; `known`: its intent, where the caller has it. Answers the intent as it is
+   * now where that is known without looking.
+   */
+  attempt(operation: Operation, known?: Intent): Promise<Intent | undefined>;
   /** Attempts what is due; answers how many that were. */
   runDue(): Promise<number>;
   /** Measures the queue. */
@@ -61,8 +67,14 @@ export function createOperations(deps: OperationsDeps): Operations {
     "Age of the oldest movement that the processor has yet to do.",
   );
 
-  async function attempt(operation: Operation): Promise<void> {
-    const intent = await findIntent(sql, operation.intentId);
+  const written = createGroup<Attempted, Intent | undefined>({
+    sql,
+    run: (tx, all) =>
+      settleAll(tx, all, (_tx, { operation, answer, delayMs }) => settle(tx, operation, answer, delayMs)),
+  });
+
+  async function attempt(operation: Operation, known?: Intent): Promise<Intent | undefined> {
+    const intent = known ?? (await findIntent(sql, operation.intentId));
     if (!intent) throw new Error(`operation ${operation.id} has no intent`);
     const answer = await processor.perform(operation, intent);
     attempts.inc({ kind: operation.kind, outcome: answer.kind });
@@ -72,7 +84,7 @@ export function createOperations(deps: OperationsDeps): Operations {
     if (answer.kind === "refused")
       log.error({ ...fields, reason: answer.reason }, "the processor has refused a movement");
     const delayMs = retryDelayMs(operation.attempts, deps.random());
-    await sql.transaction((tx) => settle(tx, operation, answer, delayMs));
+    return written({ operation, answer, delayMs, ...traceHeaders() });
   }
 
   return {
@@ -80,7 +92,7 @@ export function createOperations(deps: OperationsDeps): Operations {
     async runDue() {
       if (!(await isAnyDue(sql))) return 0;
       const due = await sql.transaction((tx) => claimDue(tx, BATCH));
-      const results = await Promise.allSettled(due.map(attempt));
+      const results = await Promise.allSettled(due.map((operation) => attempt(operation)));
       // All of them have run; one that threw is claimed again when its claim has run out.
       for (const result of results) if (result.status === "rejected") throw result.reason;
       return due.length;

@@ -1,3 +1,4 @@
+import { createGroup } from "../../platform/group.ts";
 import { type Failure, fail, isFailure } from "../../platform/problem.ts";
 import type { Sql, Tx } from "../../platform/sql.ts";
 import type { CaptureBody, IntentAnswer, IntentBody, RefundBody } from "./contract.ts";
@@ -10,14 +11,13 @@ import {
   findIntent,
   findOperation,
   type Intent,
-  insertClaimed,
   insertIntent,
   insertOperation,
   lockIntent,
   moneyOf,
-  type Operation,
   operationIdOf,
 } from "./store.ts";
+import { type Begun, beginAll } from "./together.ts";
 
 export type IntentResult = { readonly ok: true; readonly intent: IntentAnswer } | Failure;
 
@@ -38,20 +38,22 @@ const UNKNOWN_INTENT = fail("not-found", "There is no such payment intent.");
 export function createPaymentsService(deps: { sql: Sql; operations: Operations }): PaymentsService {
   const { sql, operations } = deps;
 
-  /** Notes the intent and takes its authorization for an attempt; nothing to attempt once the answer is known. */
-  async function begin(tx: Tx, body: IntentBody): Promise<Operation | undefined | Failure> {
-    const id = operationIdOf(body.intentId, "authorize");
-    if (await insertIntent(tx, body, "authorising")) {
-      const { intentId, amount } = body;
-      return insertClaimed(tx, { id, intentId, kind: "authorize", amountMinor: amount.amountMinor });
-    }
+  /** An intent that is there already: takes its authorization for an attempt; nothing to attempt once the answer is known. */
+  async function beginAgain(tx: Tx, body: IntentBody): Promise<Begun | undefined | Failure> {
     const found = await findIntent(tx, body.intentId);
     if (!found) throw new Error("an intent is there and cannot be read");
     if (found.orderId === "" || authorizationOf(found.status) === "withdrawn") return withdrawn(found);
     if (!isSame(found, body))
       return fail("idempotency-key-reused", "This intent is for something else; use a new intent id.");
-    return authorizationOf(found.status) === "unknown" ? claimOperation(tx, id) : undefined;
+    if (authorizationOf(found.status) !== "unknown") return undefined;
+    const operation = await claimOperation(tx, operationIdOf(body.intentId, "authorize"));
+    return operation && { operation, intent: found };
   }
+
+  const begin = createGroup<IntentBody, Begun | undefined | Failure>({
+    sql,
+    run: (tx, bodies) => beginAll(tx, bodies, beginAgain),
+  });
 
   async function find(intentId: string): Promise<IntentResult> {
     const intent = await findIntent(sql, intentId);
@@ -61,10 +63,10 @@ export function createPaymentsService(deps: { sql: Sql; operations: Operations }
   return {
     find,
     async authorize(body) {
-      const begun = await sql.transaction((tx) => begin(tx, body));
+      const begun = await begin(body);
       if (isFailure(begun)) return begun;
-      if (begun) await operations.attempt(begun);
-      const intent = await findIntent(sql, body.intentId);
+      const settled = begun && (await operations.attempt(begun.operation, begun.intent));
+      const intent = settled ?? (await findIntent(sql, body.intentId));
       if (!intent) throw new Error("an intent is gone after it was authorised");
       const status = authorizationOf(intent.status);
       if (status === "withdrawn") return withdrawn(intent);

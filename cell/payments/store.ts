@@ -66,6 +66,29 @@ export async function insertIntent(tx: Tx, body: IntentBody, status: IntentStatu
   return rows.length === 1;
 }
 
+/** Writes new intents; answers those whose ids were free. */
+export async function insertIntents(
+  tx: Tx,
+  bodies: readonly IntentBody[],
+  status: IntentStatus,
+): Promise<Intent[]> {
+  const rows = await tx.query<IntentRow>(
+    `INSERT INTO payments.intent (intent_id, order_id, method, amount_minor, currency, status)
+     SELECT n.id, n.order_id, n.method, n.amount, n.currency, $6
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::INT8[], $5::TEXT[]) AS n (id, order_id, method, amount, currency)
+     ON CONFLICT (intent_id) DO NOTHING RETURNING ${COLUMNS}`,
+    [
+      bodies.map(({ intentId }) => intentId),
+      bodies.map(({ orderId }) => orderId),
+      bodies.map(({ method }) => method),
+      bodies.map(({ amount }) => amount.amountMinor),
+      bodies.map(({ amount }) => amount.currency),
+      status,
+    ],
+  );
+  return rows.map(toIntent);
+}
+
 export async function findIntent(tx: Tx, id: string): Promise<Intent | undefined> {
   const [row] = await tx.query<IntentRow>(`SELECT ${COLUMNS} FROM payments.intent WHERE intent_id = $1`, [
     id,
@@ -80,6 +103,29 @@ export async function lockIntent(tx: Tx, id: string): Promise<Intent | undefined
     [id],
   );
   return row && toIntent(row);
+}
+
+/** The intents with their rows locked until the transaction ends. */
+export async function lockIntents(tx: Tx, ids: readonly string[]): Promise<Intent[]> {
+  const rows = await tx.query<IntentRow>(
+    `SELECT ${COLUMNS} FROM payments.intent WHERE intent_id = ANY($1::TEXT[]) ORDER BY intent_id FOR UPDATE`,
+    [ids],
+  );
+  return rows.map(toIntent);
+}
+
+/** Gives intents a status and leaves their amounts as they are. */
+export async function changeStatuses(
+  tx: Tx,
+  ids: readonly string[],
+  status: IntentStatus,
+): Promise<Intent[]> {
+  const rows = await tx.query<IntentRow>(
+    `UPDATE payments.intent SET status = $2, version = version + 1, updated_at = now()
+     WHERE intent_id = ANY($1::TEXT[]) RETURNING ${COLUMNS}`,
+    [ids, status],
+  );
+  return rows.map(toIntent);
 }
 
 export interface IntentChange {
@@ -175,15 +221,21 @@ export async function insertOperation(tx: Tx, operation: NewOperation): Promise<
   );
 }
 
-/** Writes an operation that is taken for its first attempt already; undefined when it is there. Reads nothing, so it meets nobody. */
-export async function insertClaimed(tx: Tx, operation: NewOperation): Promise<Operation | undefined> {
-  const [row] = await tx.query<OperationRow>(
+/** Writes operations that are taken for their first attempt already; answers those that were not there. Reads nothing, so it meets nobody. */
+export async function insertClaimed(tx: Tx, operations: readonly NewOperation[]): Promise<Operation[]> {
+  const rows = await tx.query<OperationRow>(
     `INSERT INTO payments.operation (operation_id, intent_id, kind, amount_minor, state, attempts, next_at)
-     VALUES ($1, $2, $3, $4, 'pending', 1, now() + INTERVAL '${CLAIM_SECONDS} seconds')
+     SELECT n.id, n.intent_id, n.kind, n.amount, 'pending', 1, now() + INTERVAL '${CLAIM_SECONDS} seconds'
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::INT8[]) AS n (id, intent_id, kind, amount)
      ON CONFLICT (operation_id) DO NOTHING RETURNING ${OPERATION}`,
-    [operation.id, operation.intentId, operation.kind, operation.amountMinor],
+    [
+      operations.map(({ id }) => id),
+      operations.map(({ intentId }) => intentId),
+      operations.map(({ kind }) => kind),
+      operations.map(({ amountMinor }) => amountMinor),
+    ],
   );
-  return row && toOperation(row);
+  return rows.map(toOperation);
 }
 
 export async function findOperation(tx: Tx, id: string): Promise<Operation | undefined> {
@@ -244,6 +296,16 @@ export async function endOperation(
     [id, state, reason?.slice(0, 200) ?? null],
   );
   return rows.length === 1;
+}
+
+/** Ends operations well; answers the ids of those that were pending. */
+export async function endOperations(tx: Tx, ids: readonly string[]): Promise<string[]> {
+  const rows = await tx.query<{ operation_id: string }>(
+    `UPDATE payments.operation SET state = 'done', done_at = now()
+     WHERE operation_id = ANY($1::TEXT[]) AND ${IS_PENDING} RETURNING operation_id`,
+    [ids],
+  );
+  return rows.map(({ operation_id }) => operation_id);
 }
 
 /** How many operations wait, and the age in seconds of the oldest. */

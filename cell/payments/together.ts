@@ -1,0 +1,123 @@
+import { appendEvents } from "../../platform/outbox.ts";
+import type { Failure } from "../../platform/problem.ts";
+import type { Tx } from "../../platform/sql.ts";
+import { type IntentBody, paymentAuthorised } from "./contract.ts";
+import { next } from "./domain.ts";
+import type { ProcessorAnswer } from "./processor.ts";
+import {
+  changeStatuses,
+  endOperations,
+  type Intent,
+  insertClaimed,
+  insertIntents,
+  lockIntents,
+  moneyOf,
+  type Operation,
+  operationIdOf,
+  SCHEMA,
+} from "./store.ts";
+
+/** An authorization that is to be asked of the processor, with its intent as it was written. */
+export interface Begun {
+  readonly operation: Operation;
+  readonly intent: Intent;
+}
+
+/** One attempt's outcome. */
+export interface Attempted {
+  readonly operation: Operation;
+  readonly answer: ProcessorAnswer;
+  readonly delayMs: number;
+  /** Trace of the request behind it, for the event. */
+  readonly traceparent?: string | undefined;
+}
+
+/** Notes new intents with their authorizations in two statements; an intent that is there already goes through `one`. */
+export async function beginAll(
+  tx: Tx,
+  bodies: readonly IntentBody[],
+  one: (tx: Tx, body: IntentBody) => Promise<Begun | Failure | undefined>,
+): Promise<(Begun | Failure | undefined)[]> {
+  const intents = new Map((await insertIntents(tx, bodies, "authorising")).map((made) => [made.id, made]));
+  const claimed = new Map<string, Operation>();
+  if (intents.size > 0)
+    for (const operation of await insertClaimed(tx, [...intents.values()].map(authorizationFor)))
+      claimed.set(operation.intentId, operation);
+  const results: (Begun | Failure | undefined)[] = [];
+  for (const body of bodies) {
+    const intent = intents.get(body.intentId);
+    const operation = claimed.get(body.intentId);
+    // The same intent twice: the second finds what the first has written.
+    intents.delete(body.intentId);
+    results.push(intent && operation ? { intent, operation } : await one(tx, body));
+  }
+  return results;
+}
+
+function authorizationFor({ id, amountMinor }: Intent) {
+  return { id: operationIdOf(id, "authorize"), intentId: id, kind: "authorize", amountMinor } as const;
+}
+
+/**
+ * Writes outcomes: approved authorizations in the statements of one, anything else through `one`. Answers the intents of the former as
+ * they are now.
+ */
+export async function settleAll(
+  tx: Tx,
+  attempts: readonly Attempted[],
+  one: (tx: Tx, attempted: Attempted) => Promise<unknown>,
+): Promise<(Intent | undefined)[]> {
+  const approved = attempts.filter(isApproved);
+  const settled = await settleApproved(tx, approved);
+  const results: (Intent | undefined)[] = [];
+  for (const attempted of attempts) {
+    const intent = settled.get(attempted);
+    if (!intent) await one(tx, attempted);
+    results.push(intent);
+  }
+  return results;
+}
+
+function isApproved({ operation, answer }: Attempted): boolean {
+  return operation.kind === "authorize" && answer.kind === "done" && answer.status === "approved";
+}
+
+/** Those whose intents still wait for this answer. Their operations end once, and only what ended one changes an intent. */
+async function settleApproved(
+  tx: Tx,
+  attempts: readonly Attempted[],
+): Promise<ReadonlyMap<Attempted, Intent>> {
+  if (attempts.length === 0) return new Map();
+  const waiting = new Map<string, Attempted>();
+  const locked = await lockIntents(
+    tx,
+    attempts.map(({ operation }) => operation.intentId),
+  );
+  const open = new Set(
+    locked.filter(({ status }) => next(status, "auth.ok") === "authorised").map(({ id }) => id),
+  );
+  for (const attempted of attempts)
+    if (open.has(attempted.operation.intentId)) waiting.set(attempted.operation.id, attempted);
+  if (waiting.size === 0) return new Map();
+  const ended = new Map(
+    (await endOperations(tx, [...waiting.keys()])).flatMap((id) => {
+      const attempted = waiting.get(id);
+      return attempted ? [[attempted.operation.intentId, attempted] as const] : [];
+    }),
+  );
+  const intents = await changeStatuses(tx, [...ended.keys()], "authorised");
+  const events = intents.map((intent) => ({
+    ...{ type: paymentAuthorised.type, subject: intent.orderId, version: intent.version },
+    ...{
+      data: { orderId: intent.orderId, intentId: intent.id, amount: moneyOf(intent, intent.amountMinor) },
+    },
+    traceparent: ended.get(intent.id)?.traceparent,
+  }));
+  await appendEvents(tx, SCHEMA, events);
+  return new Map(
+    intents.flatMap((intent) => {
+      const attempted = ended.get(intent.id);
+      return attempted ? [[attempted, intent] as const] : [];
+    }),
+  );
+}
