@@ -171,6 +171,7 @@ function requestFor(
     query: input.query,
     headers: request.headers as Record<string, string | undefined>,
     body: input.body as never,
+    rawBody: input.rawBody,
     principal,
     idempotencyKey: input.idempotencyKey,
     deadlineMs: deadline.atMs,

@@ -21,6 +21,8 @@ export interface HttpRequest<B = unknown> {
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly body: B;
+  /** The body as it came, for signatures over it. */
+  readonly rawBody: string;
   readonly principal: Principal;
   readonly idempotencyKey: string | undefined;
   /** Epoch milliseconds after which nobody waits for the answer. */
@@ -56,6 +58,8 @@ export interface Route {
   readonly responses: Readonly<Record<number, z.ZodType | undefined>>;
   /** Default: required for POST. `none` is for what is idempotent by itself. */
   readonly idempotency?: "required" | "none";
+  /** A body that holds a card's number is refused: payments know tokens only. */
+  readonly cards?: "refused";
   /** The handler writes to `raw.res` itself; the deadline does not apply. */
   readonly stream?: boolean;
   handler(request: HttpRequest<never>): Promise<HttpResult | Failure>;

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { z } from "zod";
+import { holdsCardNumber } from "./cards.ts";
 import { type Principal, ROLES, type Role, type Route } from "./http.ts";
 import { type Failure, fail } from "./problem.ts";
 import type { Verifier } from "./trust.ts";
@@ -60,11 +61,9 @@ export function readInput(route: Route, request: RawRequest): RequestInput | Fai
   const rawBody = typeof request.body === "string" ? request.body : "";
   let body: unknown;
   if (route.body) {
-    const json = parseJson(rawBody, request.headers["content-type"]);
-    if (!json.ok) return json;
-    const parsed = route.body.safeParse(json.value);
-    if (!parsed.success) return invalid(parsed.error);
-    body = parsed.data;
+    const read = readBodyAs(route.body, rawBody, request.headers["content-type"], route.cards);
+    if (!read.ok) return read;
+    body = read.body;
   }
   const query = request.query as Record<string, string>;
   const twice = Object.keys(query).find((name) => typeof query[name] !== "string");
@@ -76,6 +75,24 @@ export function readInput(route: Route, request: RawRequest): RequestInput | Fai
     return { body, rawBody, query: typed, idempotencyKey: keyed ? (key as string) : undefined };
   }
   return { body, rawBody, query, idempotencyKey: keyed ? (key as string) : undefined };
+}
+
+/** Checks a body by a schema; `cards` "refused" turns away what holds a card's number, and repeats nothing of it. */
+export function readBodyAs<T>(
+  schema: z.ZodType<T>,
+  rawBody: string,
+  contentType: string | undefined,
+  cards?: Route["cards"],
+): { readonly ok: true; readonly body: T } | Failure {
+  const json = parseJson(rawBody, contentType);
+  if (!json.ok) return json;
+  if (cards === "refused" && holdsCardNumber(json.value))
+    return fail(
+      "invalid-request",
+      "The body holds the number of a payment card. Send a token of the payment processor instead; nothing of this was kept.",
+    );
+  const parsed = schema.safeParse(json.value);
+  return parsed.success ? { ok: true, body: parsed.data } : invalid(parsed.error);
 }
 
 function parseJson(text: string, type: string | undefined): { ok: true; value: unknown } | Failure {

@@ -105,8 +105,16 @@ export function createOperations(deps: OperationsDeps): Operations {
   };
 }
 
-/** Writes one attempt's outcome: operation, intent and event in one transaction, and an operation's end only once. */
-async function settle(tx: Tx, operation: Operation, answer: ProcessorAnswer, delayMs: number): Promise<void> {
+/**
+ * Writes one attempt's outcome, or what the processor has told of its own accord: operation, intent and event in one transaction,
+ * and an operation's end only once. False when this ended nothing.
+ */
+export async function settle(
+  tx: Tx,
+  operation: Operation,
+  answer: ProcessorAnswer,
+  delayMs = 0,
+): Promise<boolean> {
   const intent = await lockIntent(tx, operation.intentId);
   if (!intent) throw new Error(`operation ${operation.id} has no intent`);
   if (answer.kind === "no-answer") {
@@ -114,15 +122,15 @@ async function settle(tx: Tx, operation: Operation, answer: ProcessorAnswer, del
     const waits = WAITING_EVENT[operation.kind];
     const status = waits && next(intent.status, waits);
     if (status !== undefined && status !== intent.status) await changeIntent(tx, intent.id, { status });
-    return;
+    return false;
   }
   // A declined authorization is a good answer to this operation: it is over, and nothing was reserved.
   const isRefused = answer.kind === "refused" && operation.kind !== "authorize";
-  if (!(await endOperation(tx, operation.id, isRefused ? "refused" : "done", answer.reason))) return;
+  if (!(await endOperation(tx, operation.id, isRefused ? "refused" : "done", answer.reason))) return false;
   const outcome = isRefused ? refusedOutcome(operation, intent) : doneOutcome(operation, intent, answer);
   const changed = await changeIntent(tx, intent.id, outcome.change);
   if (!changed) throw new Error(`operation ${operation.id} moves more than the intent allows`);
-  if (outcome.type === undefined) return;
+  if (outcome.type === undefined) return true;
   const amount = moneyOf(intent, operation.amountMinor);
   await appendEvent(tx, SCHEMA, {
     type: outcome.type,
@@ -138,6 +146,7 @@ async function settle(tx: Tx, operation: Operation, answer: ProcessorAnswer, del
         : {}),
     },
   });
+  return true;
 }
 
 const WAITING_EVENT: Readonly<Partial<Record<Operation["kind"], IntentEvent>>> = {

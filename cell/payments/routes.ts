@@ -1,5 +1,6 @@
 import { accepted, created, defineRoute, type HttpResult, ok, type Route } from "../../platform/http.ts";
 import { type Failure, fail } from "../../platform/problem.ts";
+import { SIGNATURE_HEADER } from "../../platform/webhook.ts";
 import {
   type CaptureBody,
   captureBody,
@@ -7,14 +8,16 @@ import {
   type IntentBody,
   intentAnswer,
   intentBody,
+  notificationAnswer,
   type RefundBody,
   refundBody,
 } from "./contract.ts";
+import type { Notifications } from "./notifications.ts";
 import type { IntentResult, PaymentsService } from "./service.ts";
 
 /** HTTP to the service. All commands are idempotent by their own ids. */
-export function createRoutes(payments: PaymentsService): Route[] {
-  const common = { access: "internal", idempotency: "none" } as const;
+export function createRoutes(payments: PaymentsService, notifications: Notifications): Route[] {
+  const common = { access: "internal", idempotency: "none", cards: "refused" } as const;
   return [
     defineRoute<IntentBody>({
       ...common,
@@ -61,6 +64,22 @@ export function createRoutes(payments: PaymentsService): Route[] {
       access: "internal",
       responses: { 200: intentAnswer },
       handler: ({ params }) => withIntent(params, (id) => payments.find(id), ok),
+    }),
+    // No schema here: nothing of the body is looked at before its signature.
+    defineRoute({
+      ...common,
+      method: "POST",
+      path: "/internal/webhooks/processor",
+      summary: "What the processor tells of its own accord, signed; the same event again changes nothing",
+      responses: { 200: notificationAnswer },
+      async handler({ headers, rawBody }) {
+        const result = await notifications.receive({
+          rawBody,
+          signature: headers[SIGNATURE_HEADER],
+          contentType: headers["content-type"],
+        });
+        return result.ok ? ok(result.answer) : result;
+      },
     }),
   ];
 }

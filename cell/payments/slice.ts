@@ -1,9 +1,13 @@
+import { join } from "node:path";
 import { ConfigError } from "../../platform/config.ts";
 import { createServiceClient } from "../../platform/fetch.ts";
 import type { BuiltSlice, SliceContext, SliceDefinition } from "../../platform/slice.ts";
+import { createNotifications } from "./notifications.ts";
+import { sweepNotifications } from "./notificationstore.ts";
 import { createOperations } from "./operations.ts";
 import { createProcessorPort } from "./processor.ts";
 import { createRoutes } from "./routes.ts";
+import { createSecretReader, WEBHOOK_SECRETS } from "./secrets.ts";
 import { createPaymentsService } from "./service.ts";
 
 /** The money of orders: authorizations, captures, voids and refunds, and the queue of what the processor has yet to do. */
@@ -13,9 +17,11 @@ export const paymentsSlice: SliceDefinition = { name: "payments", build };
 const PROCESSOR_TIMEOUT_MS = 3_000;
 const QUEUE_INTERVAL_MS = 150;
 const MEASURE_INTERVAL_MS = 5_000;
+const SWEEP_INTERVAL_MS = 60_000;
+const SWEEP_ROWS = 1_000;
 
 function build(context: SliceContext): BuiltSlice {
-  const { sql, log, metrics, env, center, random } = context;
+  const { sql, log, metrics, env, center, random, clock } = context;
   if (env.PSP_URL === "") throw new ConfigError("PSP_URL: set it to the base URL of the payment processor");
   const client = createServiceClient({
     name: "psp",
@@ -26,8 +32,10 @@ function build(context: SliceContext): BuiltSlice {
   });
   const processor = createProcessorPort(client, center);
   const operations = createOperations({ sql, processor, log, metrics, random });
+  const secrets = createSecretReader(join(env.TRUST_DIR, WEBHOOK_SECRETS), clock);
+  const notifications = createNotifications({ sql, secrets, merchant: center, clock, log, metrics });
   return {
-    routes: createRoutes(createPaymentsService({ sql, operations })),
+    routes: createRoutes(createPaymentsService({ sql, operations }), notifications),
     subscriptions: [],
     workers: [
       {
@@ -35,6 +43,13 @@ function build(context: SliceContext): BuiltSlice {
         intervalMs: QUEUE_INTERVAL_MS,
         async run(signal) {
           while ((await operations.runDue()) > 0 && !signal.aborted);
+        },
+      },
+      {
+        name: "forget-notifications",
+        intervalMs: SWEEP_INTERVAL_MS,
+        async run(signal) {
+          while ((await sweepNotifications(sql, SWEEP_ROWS)) === SWEEP_ROWS && !signal.aborted);
         },
       },
       { name: "queue-length", intervalMs: MEASURE_INTERVAL_MS, run: () => operations.measure() },

@@ -31,6 +31,8 @@ export interface TestCell {
   as(user: string, ...roles: Role[]): Record<SliceName, ServiceClient>;
   /** Calls a slice as another slice does. */
   readonly internal: Record<SliceName, ServiceClient>;
+  /** A token as the gateway has one, for requests that no client can make. */
+  gatewayToken(): Promise<string>;
   /** Stops one slice (with grace) or starts it again on the same port. */
   stopSlice(slice: SliceName): Promise<void>;
   startSlice(slice: SliceName): Promise<void>;
@@ -180,6 +182,7 @@ export async function startTestCell(options: TestCellOptions): Promise<TestCell>
     as: (user, ...roles) =>
       clientsWith(gatewaySigner, { "x-cells-user": user, "x-cells-roles": roles.join(",") }),
     internal: clientsWith(cellSigner, {}),
+    gatewayToken: () => gatewaySigner.token(center),
     async stopSlice(slice) {
       await running.get(slice)?.stop();
       running.delete(slice);

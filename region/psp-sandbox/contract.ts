@@ -71,3 +71,34 @@ export const faultBody = z.object({
 });
 export type FaultBody = z.infer<typeof faultBody>;
 export const faultAnswer = z.object({ kind: z.string(), until: z.string() });
+
+/**
+ * What the processor tells a merchant of a movement, signed (`platform/webhook.ts`). It is told at least once, in any order, before
+ * or after the answer to the request; the id is that of the event, the same in every delivery.
+ */
+export const notificationSchema = z.object({
+  id: z.string().regex(/^evt_[A-Za-z0-9-]{1,64}$/, "an id such as evt_1"),
+  type: z.enum([
+    "authorization.approved",
+    "authorization.declined",
+    "authorization.voided",
+    "capture.done",
+    "void.done",
+    "refund.done",
+  ]),
+  entry: entrySchema,
+});
+export type Notification = z.infer<typeof notificationSchema>;
+
+/**
+ * `POST /v1/manner`: how merchants are told from now on. Each event goes out `copies` times (0: not at all), each copy after `delayMs` and up to
+ * `spreadMs` more by lot, which changes their order. `answerDelayMs` holds the answer to a request back after the movement is done, so
+ * that the notification overtakes it.
+ */
+export const mannerBody = z.object({
+  copies: z.number().int().min(0).max(5).default(1),
+  delayMs: z.number().int().min(0).max(600_000).default(0),
+  spreadMs: z.number().int().min(0).max(600_000).default(0),
+  answerDelayMs: z.number().int().min(0).max(10_000).default(0),
+});
+export type Manner = z.output<typeof mannerBody>;

@@ -19,6 +19,8 @@ import {
   faultBody,
   keySchema,
   ledgerAnswer,
+  type Manner,
+  mannerBody,
   merchantSchema,
   type RefundBody,
   referenceSchema,
@@ -27,12 +29,14 @@ import {
   voidBody,
 } from "./contract.ts";
 import type { Faults } from "./faults.ts";
+import type { Notifications } from "./notifications.ts";
 import type { Moved, Processor } from "./service.ts";
 import { type LedgerFilter, readLedger } from "./store.ts";
 
 export interface RouteDeps {
   readonly processor: Processor;
   readonly faults: Faults;
+  readonly notifications: Notifications;
   readonly sql: Parameters<typeof readLedger>[0];
 }
 
@@ -55,7 +59,8 @@ export function createRoutes(deps: RouteDeps): Route[] {
   return [...movementRoutes(deps), ...bookRoutes(deps)];
 }
 
-function movementRoutes({ processor, faults }: RouteDeps): Route[] {
+function movementRoutes(deps: RouteDeps): Route[] {
+  const { processor, faults } = deps;
   const common = {
     access: "public",
     idempotency: "none",
@@ -69,7 +74,7 @@ function movementRoutes({ processor, faults }: RouteDeps): Route[] {
       summary: "Reserves money on a payment method",
       body: authorizationBody,
       handler: (request) =>
-        underFaults(faults, request, async () =>
+        underFaults(deps, request, async () =>
           processor.authorize(request.body, await faults.hits("decline")),
         ),
     }),
@@ -79,7 +84,7 @@ function movementRoutes({ processor, faults }: RouteDeps): Route[] {
       path: "/v1/captures",
       summary: "Takes reserved money, in one part or several",
       body: captureBody,
-      handler: (request) => underFaults(faults, request, () => processor.capture(request.body)),
+      handler: (request) => underFaults(deps, request, () => processor.capture(request.body)),
     }),
     defineRoute<VoidBody>({
       ...common,
@@ -87,7 +92,7 @@ function movementRoutes({ processor, faults }: RouteDeps): Route[] {
       path: "/v1/voids",
       summary: "Gives reserved money back before it is taken",
       body: voidBody,
-      handler: (request) => underFaults(faults, request, () => processor.void(request.body)),
+      handler: (request) => underFaults(deps, request, () => processor.void(request.body)),
     }),
     defineRoute<RefundBody>({
       ...common,
@@ -95,12 +100,12 @@ function movementRoutes({ processor, faults }: RouteDeps): Route[] {
       path: "/v1/refunds",
       summary: "Gives taken money back, in one part or several",
       body: refundBody,
-      handler: (request) => underFaults(faults, request, () => processor.refund(request.body)),
+      handler: (request) => underFaults(deps, request, () => processor.refund(request.body)),
     }),
   ];
 }
 
-function bookRoutes({ processor, faults, sql }: RouteDeps): Route[] {
+function bookRoutes({ processor, faults, notifications, sql }: RouteDeps): Route[] {
   return [
     defineRoute({
       method: "GET",
@@ -139,11 +144,24 @@ function bookRoutes({ processor, faults, sql }: RouteDeps): Route[] {
         return ok({ kind: body.kind, until: until.toISOString() });
       },
     }),
+    defineRoute<Manner>({
+      method: "POST",
+      path: "/v1/manner",
+      summary: "How merchants are notified from now on: how often, how late, in which order",
+      access: "public",
+      idempotency: "none",
+      body: mannerBody as z.ZodType<Manner>,
+      responses: { 200: mannerBody },
+      async handler({ body }) {
+        await notifications.setManner(body);
+        return ok(body);
+      },
+    }),
   ];
 }
 
 async function underFaults(
-  faults: Faults,
+  { faults, notifications }: RouteDeps,
   request: HttpRequest,
   move: () => Promise<Moved>,
 ): Promise<HttpResult | Failure> {
@@ -154,6 +172,8 @@ async function underFaults(
     await pause(SILENCE_MS, request.signal);
     return cut(request);
   }
+  const { answerDelayMs } = await notifications.manner();
+  if (answerDelayMs > 0) await pause(answerDelayMs, request.signal);
   if (!moved.ok) return moved;
   if (!moved.repeated) return created(moved.entry);
   return ok(moved.entry, { "idempotent-replayed": "true" });

@@ -6,7 +6,9 @@ import { errorText, type Logger } from "../../platform/log.ts";
 import type { Metrics } from "../../platform/metrics.ts";
 import { readMigrations } from "../../platform/migrate.ts";
 import { createSql, parseDatabaseUrl, type Sql } from "../../platform/sql.ts";
+import { startWorkers } from "../../platform/workers.ts";
 import { createFaults } from "./faults.ts";
+import { createNotifications, type Telling } from "./notifications.ts";
 import { createRoutes } from "./routes.ts";
 import { createProcessor } from "./service.ts";
 
@@ -16,6 +18,8 @@ export interface PspOptions {
   readonly host: string;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** How merchants are notified; without it they are not. */
+  readonly telling?: Telling | undefined;
 }
 
 export interface RunningPsp {
@@ -28,6 +32,7 @@ export interface RunningPsp {
 }
 
 const PREPARE_RETRY_MS = 500;
+const NOTIFY_INTERVAL_MS = 100;
 
 /** Starts the processor. The database may come later: until then it is alive and not ready. */
 export async function startPsp(options: PspOptions): Promise<RunningPsp> {
@@ -55,8 +60,11 @@ export async function startPsp(options: PspOptions): Promise<RunningPsp> {
     },
   ]);
   const faults = createFaults({ sql, clock: systemClock, random: Math.random });
+  const { telling } = options;
+  const notifications = createNotifications({ sql, telling, clock: systemClock, random: Math.random, log });
+  const processor = createProcessor(sql, telling && ((tx, entry) => notifications.note(tx, entry)));
   const server: HttpServer = await startHttp({
-    routes: createRoutes({ processor: createProcessor(sql), faults, sql }),
+    routes: createRoutes({ processor, faults, notifications, sql }),
     port: options.port,
     host: options.host,
     log,
@@ -64,6 +72,18 @@ export async function startPsp(options: PspOptions): Promise<RunningPsp> {
     health,
     openapi: { title: "psp-sandbox" },
   });
+  const stopWorkers = startWorkers(
+    [
+      {
+        name: "notifications",
+        intervalMs: NOTIFY_INTERVAL_MS,
+        async run(signal) {
+          while (isPrepared && (await notifications.runDue()) > 0 && !signal.aborted);
+        },
+      },
+    ],
+    { log, metrics },
+  );
   log.info({ port: server.port }, "processor started");
   return {
     port: server.port,
@@ -72,6 +92,7 @@ export async function startPsp(options: PspOptions): Promise<RunningPsp> {
     async stop() {
       stopping.abort();
       await server.close();
+      await stopWorkers();
       await prepared;
       await sql.close();
     },

@@ -26,8 +26,8 @@ export interface Processor {
 /** ISO 4217's code for tests: the void of an authorization that never came has no currency of its own. */
 const NO_CURRENCY = "XTS";
 
-/** The processor over its own schema. */
-export function createProcessor(sql: Sql): Processor {
+/** The processor over its own schema. `note` writes down, in the same transaction, whom to tell of a new movement. */
+export function createProcessor(sql: Sql, note?: (tx: Tx, entry: Entry) => Promise<void>): Processor {
   /** The same key and body give the stored movement; another body under the key is a mistake of the merchant's. */
   async function once<B extends { key: string }>(
     kind: Entry["kind"],
@@ -40,7 +40,11 @@ export function createProcessor(sql: Sql): Processor {
     const before = await repeated(body.key, bodyHash);
     if (before) return before;
     try {
-      const moved = await sql.transaction((tx) => move(tx, bodyHash));
+      const moved = await sql.transaction(async (tx) => {
+        const done = await move(tx, bodyHash);
+        if (!isFailure(done)) await note?.(tx, done);
+        return done;
+      });
       return isFailure(moved) ? moved : { ok: true, entry: moved, repeated: false };
     } catch (error) {
       if (!(error instanceof KeyTaken)) throw error;

@@ -1,3 +1,5 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type DomainEvent, fromWire, topicOf } from "../../../platform/events.ts";
 import { type Answer, createServiceClient } from "../../../platform/fetch.ts";
 import { createKafka } from "../../../platform/kafka.ts";
@@ -6,17 +8,27 @@ import { createMetrics } from "../../../platform/metrics.ts";
 import type { Failure } from "../../../platform/problem.ts";
 import { startTestCell, type TestCell } from "../../../platform/testing/cell.ts";
 import { eventually } from "../../../platform/testing/stores.ts";
+import { SIGNATURE_HEADER, signWebhook } from "../../../platform/webhook.ts";
+import type { Notification } from "../../../region/psp-sandbox/contract.ts";
 import { startTestPsp, type TestPsp } from "../../../region/psp-sandbox/testing/psp.ts";
 import type { IntentAnswer, IntentStatus } from "../contract.ts";
 import { createOperations, type Operations } from "../operations.ts";
 import { createProcessorPort, type ProcessorPort } from "../processor.ts";
+import { WEBHOOK_SECRETS } from "../secrets.ts";
 import { paymentsSlice } from "../slice.ts";
+
+/** What the processor of the test signs its webhooks with. */
+export const SECRET = "whsec_of-the-test-center";
 
 /** A running payments slice with a real processor behind it. */
 export interface TestPayments {
   readonly cell: TestCell;
   readonly psp: TestPsp;
   post(path: string, body?: unknown): Promise<Answer<IntentAnswer> | Failure>;
+  /** A webhook as the gateway passes it on, signed now unless `headers` say otherwise. */
+  tell(body: string, headers?: Readonly<Record<string, string>>): Promise<Told>;
+  /** What the processor has sent so far, and what it was answered. */
+  readonly told: readonly { readonly event: Notification; readonly refusal: string | undefined }[];
   authorize(intentId: string, amountMinor?: number, more?: object): Promise<Answer<IntentAnswer> | Failure>;
   intent(intentId: string): Promise<IntentAnswer>;
   /** Waits until the intent has this status. */
@@ -30,6 +42,12 @@ export interface TestPayments {
   stop(): Promise<void>;
 }
 
+/** Status and JSON of an answer. */
+export interface Told {
+  readonly status: number;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
 let readers = 0;
 
 /** An amount in the test center's currency. */
@@ -39,9 +57,35 @@ export function won(amountMinor: number): { amountMinor: number; currency: strin
 
 /** Starts a cell with only the payments slice. */
 export async function startPayments(): Promise<TestPayments> {
-  const psp = await startTestPsp();
+  const told: { event: Notification; refusal: string | undefined }[] = [];
+  const merchant: { tell?: TestPayments["tell"] } = {};
+  const psp = await startTestPsp({
+    secret: SECRET,
+    async deliver(_merchant, event, headers) {
+      const answer = await merchant.tell?.(JSON.stringify(event), headers);
+      const refusal = answer?.status === 200 ? undefined : `${answer?.status}`;
+      told.push({ event, refusal });
+      return refusal;
+    },
+  });
+  await psp.manner({ copies: 0 });
   const cell = await startTestCell({ slices: [paymentsSlice], env: { PSP_URL: psp.url } });
+  await writeFile(join(cell.trustDir, WEBHOOK_SECRETS), `${SECRET}\n`);
   const { payments } = cell.internal;
+  const tell: TestPayments["tell"] = async (body, headers) => {
+    const signature = signWebhook(SECRET, body, Math.floor(Date.now() / 1000));
+    const response = await fetch(`${cell.url("payments")}/internal/webhooks/processor`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        authorization: `Bearer ${await cell.gatewayToken()}`,
+        ...(headers ?? { [SIGNATURE_HEADER]: signature }),
+      },
+      body,
+    });
+    return { status: response.status, body: (await response.json()) as Told["body"] };
+  };
+  merchant.tell = tell;
   const log = silentLogger();
   const metrics = createMetrics({ service: "test" });
   const kafka = createKafka({ brokers: String(cell.env.KAFKA_BROKERS).split(","), clientId: "test", log });
@@ -61,6 +105,8 @@ export async function startPayments(): Promise<TestPayments> {
     cell,
     psp,
     post,
+    tell,
+    told,
     intent,
     authorize: (intentId, amountMinor = 1_000, more = {}) =>
       post("/internal/intents", {

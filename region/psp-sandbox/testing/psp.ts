@@ -3,7 +3,8 @@ import { silentLogger } from "../../../platform/log.ts";
 import { createMetrics } from "../../../platform/metrics.ts";
 import { createSql, parseDatabaseUrl } from "../../../platform/sql.ts";
 import { testStores } from "../../../platform/testing/stores.ts";
-import type { Entry, FaultBody, LedgerAnswer } from "../contract.ts";
+import type { Entry, FaultBody, LedgerAnswer, Manner } from "../contract.ts";
+import type { Telling } from "../notifications.ts";
 import { type RunningPsp, startPsp } from "../server.ts";
 
 /** A real processor over a fresh database. */
@@ -11,6 +12,8 @@ export interface TestPsp {
   readonly url: string;
   readonly databaseUrl: string;
   post(path: string, body: unknown): Promise<{ status: number; body: Entry & { code?: string } }>;
+  /** How merchants are notified from now on. */
+  manner(manner: Partial<Manner>): Promise<void>;
   fault(kind: FaultBody["kind"], forSeconds: number, ratio?: number): Promise<void>;
   ledger(query?: string): Promise<LedgerAnswer>;
   /** Stops the process's server and starts another one on the same database. */
@@ -20,8 +23,8 @@ export interface TestPsp {
 
 let made = 0;
 
-/** Starts a processor for one test file. */
-export async function startTestPsp(): Promise<TestPsp> {
+/** Starts a processor for one test file. It tells nobody of anything unless it is given a way to. */
+export async function startTestPsp(telling?: Telling): Promise<TestPsp> {
   const log = silentLogger();
   const { databaseUrl } = testStores();
   const root = createSql({
@@ -42,6 +45,7 @@ export async function startTestPsp(): Promise<TestPsp> {
       host: "127.0.0.1",
       log,
       metrics: createMetrics({ service: "psp" }),
+      telling,
     });
   let psp = await start(0);
   await psp.prepared;
@@ -67,6 +71,10 @@ export async function startTestPsp(): Promise<TestPsp> {
     url,
     databaseUrl: own.toString(),
     post,
+    async manner(manner) {
+      const { status } = await post("/v1/manner", manner);
+      if (status !== 200) throw new Error(`the manner was answered ${status}`);
+    },
     async fault(kind, forSeconds, ratio = 1) {
       const { status } = await post("/v1/faults", { kind, forSeconds, ratio });
       if (status !== 200) throw new Error(`the fault was answered ${status}`);
