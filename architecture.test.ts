@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 /** The house rules that a reviewer would otherwise have to remember; see ARCHITECTURE.md. */
 const ROOT = import.meta.dirname;
 const MAX_LINES = 400;
-const TOP_FOLDERS = ["cli", "operator", "cell", "region", "platform", "local", "charts", "bench"];
+const TOP_FOLDERS = ["cli", "operator", "cell", "region", "platform", "local", "charts", "bench", "soak"];
 
 /** Which file may import which package. A package that is not listed may be imported by nobody. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
@@ -121,10 +121,10 @@ describe("layers", () => {
     expect(say(mixes)).toEqual([]);
   });
 
-  it("nothing of the product imports local, bench or a test helper", () => {
+  it("nothing of the product imports local, bench, soak or a test helper", () => {
     const wrong = production.filter(
       ({ file, own, target }) =>
-        own && !/^(local|bench)\//.test(file) && /^(local|bench)\/|\/testing\//.test(target),
+        own && !/^(local|bench|soak)\//.test(file) && /^(local|bench|soak)\/|\/testing\//.test(target),
     );
     expect(say(wrong)).toEqual([]);
   });
