@@ -59,6 +59,8 @@ export interface SagaRunner<S> {
   /** Takes up to `limit` sagas whose owner is gone or whose time to repeat has come; answers how many. */
   resume(limit: number): Promise<number>;
   find(id: string): Promise<SagaOutcome<S> | undefined>;
+  /** The names of its steps, in order. */
+  readonly steps: readonly string[];
 }
 
 /** A saga that has come to its end, in the transaction that writes that down. */
@@ -252,6 +254,7 @@ export function createSagaRunner<S>(options: SagaOptions<S>): SagaRunner<S> {
       }
       return due.length;
     },
+    steps: steps.map((one) => one.name),
   };
 }
 

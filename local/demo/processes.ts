@@ -7,6 +7,8 @@ import { pause } from "./api.ts";
 export interface Running {
   readonly name: string;
   readonly logFile: string;
+  /** Resolves when it has ended: with the signal that ended it, or null. */
+  readonly ended: Promise<NodeJS.Signals | null>;
   /** Ends it at once, as a crash does. */
   crash(): Promise<void>;
   /** Ends it properly, and at once when that takes too long. */
@@ -27,10 +29,13 @@ const STOP_TIMEOUT_MS = 20_000;
 export function startProcess(options: ProcessOptions): Running {
   const { name } = options;
   const { child, logFile } = spawnLogged(options);
-  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const ended = new Promise<NodeJS.Signals | null>((resolve) =>
+    child.once("close", (_code, signal) => resolve(signal)),
+  );
   return {
     name,
     logFile,
+    ended,
     async crash() {
       if (isAlive(child)) child.kill("SIGKILL");
       await ended;

@@ -35,7 +35,7 @@ const good = history({
     received,
     allocate(2, "a"),
     allocate(3, "b", 2),
-    row(4, { kind: "release", holdId: "a", allocated: -1 }),
+    row(4, { kind: "release", commandId: "a", holdId: "a", allocated: -1 }),
   ],
   allocations: [call("a", 0, 10), call("b", 5, 15, 2), call("never-answered", 5, Number.POSITIVE_INFINITY)],
   releases: new Map([["a", { invokedAtMs: 20, answeredAtMs: 30 }]]),
@@ -86,7 +86,7 @@ describe("the checker of allocations", () => {
     [
       "a read that is too old",
       { ...good, reads: good.reads.map((read) => ({ ...read, invokedAtMs: 31, answeredAtMs: 32 })) },
-      /read at version 3 after release c4 \(version 4\) had been answered/,
+      /read at version 3 after release a \(version 4\) had been answered/,
     ],
   ])("catches %s", (_name, planted, words) => {
     const verdict = checkAllocations(planted);

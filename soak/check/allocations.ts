@@ -37,7 +37,7 @@ export interface StockRead extends Interval {
 export interface AllocationHistory {
   readonly ledger: readonly LedgerRow[];
   readonly allocations: readonly AllocationCall[];
-  /** By hold id. */
+  /** By the id of the command, which is the hold's where all of it was released. */
   readonly releases: ReadonlyMap<string, Interval>;
   readonly reads: readonly StockRead[];
 }
@@ -134,9 +134,8 @@ function intervalOf(
   calls: ReadonlyMap<string, AllocationCall>,
   releases: ReadonlyMap<string, Interval>,
 ): Interval | undefined {
-  if (row.holdId === null) return undefined;
-  if (row.kind === "allocate") return calls.get(row.holdId);
-  return row.kind === "release" ? releases.get(row.holdId) : undefined;
+  if (row.kind === "allocate") return calls.get(row.holdId ?? "");
+  return row.kind === "release" ? releases.get(row.commandId) : undefined;
 }
 
 /** Each answered allocation is in the ledger once, with its units; nothing is there that nobody asked for. */

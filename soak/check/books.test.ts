@@ -169,6 +169,11 @@ describe("the checker of orders", () => {
       { orders: instead("o2", { state: "delivered" }) },
       /u2 was refused \(402\) and order o2 is delivered/,
     ],
+    [
+      "a key that was given away with a living order",
+      { orders: [...good.orders, { id: "o9", sub: "u1", key: "k", state: "delivered", isReleased: true }] },
+      /o9 gave its key away and is delivered/,
+    ],
     ["an order that nobody placed", { placed: good.placed.slice(1) }, /nobody placed: u1 k/],
     [
       "an order that ends twice",

@@ -13,6 +13,8 @@ export interface OrderRow {
   readonly sub: string;
   readonly key: string;
   readonly state: string;
+  /** It came to nothing for the cell's own reasons, and its key was given free for another try. */
+  readonly isReleased?: boolean;
 }
 
 /** A row of the order's log, of moves only. */
@@ -41,9 +43,14 @@ export function checkOrders(books: OrderBooks): Verdict {
   const found = findings("no order is lost");
   const byKey = new Map<string, OrderRow[]>();
   for (const order of books.orders) {
+    if (!books.final.has(order.state)) found.wrong(`order ${order.id} is left in ${order.state}`);
+    if (order.isReleased) {
+      if (!books.refused.has(order.state))
+        found.wrong(`order ${order.id} gave its key away and is ${order.state}`);
+      continue;
+    }
     const key = `${order.sub}\n${order.key}`;
     byKey.set(key, [...(byKey.get(key) ?? []), order]);
-    if (!books.final.has(order.state)) found.wrong(`order ${order.id} is left in ${order.state}`);
   }
   for (const { sub, key, answer } of books.placed) {
     found.saw();
