@@ -16,7 +16,6 @@ const POLL_MS = 150;
 const RARE_EVERY = 8;
 const MAX_TASKS = 48;
 const PATIENCE_MS = 90_000;
-const COURIERS = 40;
 const PICKER: Pick<Ask, "sub" | "role"> = { sub: "u-picker", role: "picker" };
 const STAFF: Pick<Ask, "sub" | "role"> = { sub: "u-staff", role: "staff" };
 const PACKAGING_GRAMS = 180;
@@ -24,9 +23,9 @@ const PACKAGING_GRAMS = 180;
 /** The label on the parcel of an order; whoever comes by the order knows it. */
 const labelOf = (orderId: string) => `P-${orderId}`.slice(0, 64);
 
-/** Puts people to work until they are told to stop. */
-export async function startCrew(client: Client): Promise<Crew> {
-  await hire(client);
+/** Puts people to work until they are told to stop. A courier carries one parcel at a time. */
+export async function startCrew(client: Client, couriers: number): Promise<Crew> {
+  await Promise.all(Array.from({ length: couriers }, (_, index) => hire(client, index)));
   const stopping = new AbortController();
   const { signal } = stopping;
   const floor = worker<PickListAnswer>(signal, {
@@ -104,19 +103,17 @@ async function assignments(client: Client, states: readonly string[]): Promise<A
   return (await Promise.all(pages)).flat();
 }
 
-async function hire(client: Client): Promise<void> {
-  for (let index = 0; index < COURIERS; index++) {
-    const must = async (path: string, body: object, key: string) => {
-      const ask = { ...STAFF, method: "POST", path, body, key } as const;
-      const reply = await client.insist("couriers", ask, PATIENCE_MS);
-      if (reply.status >= 300 || reply.status === 0) throw new Error(`${path} was answered ${reply.status}`);
-      return reply;
-    };
-    const body = { name: `Courier ${index + 1}`, vehicle: "scooter" };
-    const hired = await must("/v1/couriers", body, `hire-${index}`);
-    const at = { latitude: 37.5, longitude: 127.03 };
-    await must(`/v1/couriers/${hired.body.id}/shift/start`, at, `shift-${index}`);
-  }
+async function hire(client: Client, index: number): Promise<void> {
+  const must = async (path: string, body: object, key: string) => {
+    const ask = { ...STAFF, method: "POST", path, body, key } as const;
+    const reply = await client.insist("couriers", ask, PATIENCE_MS);
+    if (reply.status >= 300 || reply.status === 0) throw new Error(`${path} was answered ${reply.status}`);
+    return reply;
+  };
+  const body = { name: `Courier ${index + 1}`, vehicle: "scooter" };
+  const hired = await must("/v1/couriers", body, `hire-${index}`);
+  const at = { latitude: 37.5, longitude: 127.03 };
+  await must(`/v1/couriers/${hired.body.id}/shift/start`, at, `shift-${index}`);
 }
 
 /** Takes one pick list as far as it goes; what is refused was somebody else's, or is found again. */

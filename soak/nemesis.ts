@@ -24,7 +24,7 @@ export interface NemesisOptions {
 export interface Nemesis {
   readonly kills: ReadonlyMap<Kill, number>;
   readonly hits: ReadonlyMap<string, number>;
-  /** True when every crash point has been hit as often as it has to be. */
+  /** True when every crash point has been hit as often as it has to be, and each kind of kill has come once. */
   isDone(): boolean;
   /** No more kills; ends when all is up again. */
   stop(): Promise<void>;
@@ -86,7 +86,9 @@ export function startNemesis(options: NemesisOptions): Nemesis {
   return {
     kills,
     hits,
-    isDone: () => [...hits.values()].every((count) => count >= options.hits),
+    isDone: () =>
+      [...hits.values()].every((count) => count >= options.hits) &&
+      [...kills.values()].every((count) => count > 0),
     async stop() {
       stopping.abort();
       await loops;

@@ -26,6 +26,7 @@ export interface SoakOptions {
   readonly kinds?: readonly Kill[];
   readonly gapMs: readonly [number, number];
   readonly callers: number;
+  readonly couriers: number;
   /** Orders between confirmation and end, at most: customers wait when there are more. */
   readonly maxOpen: number;
   readonly fsync: boolean;
@@ -58,9 +59,13 @@ export interface SoakResult {
 
 const PLENTY = 60;
 const SCARCE = 6;
+/** Units of each scarce article: few enough that customers meet at the last ones. */
+const SCARCE_PER_MINUTE = 20;
+const MIN_SCARCE = 12;
 const MAX_ORDERS = 150_000;
 const TELL_MS = 5_000;
-/** A run that is too short for its crash points goes on for so much longer at most. */
+const WATCH_MS = 1_500;
+/** A run that is too short for its kills and crash points goes on for so much longer at most. */
 const OVERTIME_MS = 300_000;
 const REST_MS = 300_000;
 
@@ -84,9 +89,9 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
     );
     const client = await createClient(center.key, CENTER, center.url);
     stops.push(async () => client.close());
-    const scarceUnits = Math.max(40, Math.round(options.minutes * 60));
+    const scarceUnits = Math.max(MIN_SCARCE, Math.round(options.minutes * SCARCE_PER_MINUTE));
     const assortment = await stockUp(client, { plenty: PLENTY, scarce: SCARCE, scarceUnits });
-    const crew = await startCrew(client);
+    const crew = await startCrew(client, options.couriers);
     stops.push(() => crew.stop());
     const open = watchOpen(center);
     stops.push(open.stop);
@@ -135,7 +140,7 @@ function pointsOf({ points, seed }: SoakOptions): CrashPoint[] {
     .map(({ point }) => point);
 }
 
-/** How many orders are under way, asked of the database once a second; the last number while it is away. */
+/** How many orders are under way, asked of the database now and then; the last number while it is away. */
 function watchOpen(center: SoakCenter): { count(): number; stop(): Promise<void> } {
   let count = 0;
   let isStopped = false;
@@ -145,7 +150,7 @@ function watchOpen(center: SoakCenter): { count(): number; stop(): Promise<void>
         ({ orders }) => orders,
         () => count,
       );
-      await pause(1_000);
+      await pause(WATCH_MS);
     }
   })();
   return {
