@@ -55,6 +55,7 @@ export interface Effects {
   readonly drops: readonly string[];
   readonly mirrors: readonly MirrorValue[];
   readonly settled: readonly SettledCommand[];
+  readonly counts: readonly NonNullable<Change["counts"]>[number][];
   readonly events: readonly EventDraft[];
 }
 
@@ -101,6 +102,7 @@ export function carryOut(
       ...holdEffects(view, holdsBefore, changes),
       drops: [...new Set(changes.flatMap((change) => change.drop ?? []))],
       settled: changes.flatMap((change) => change.settled ?? []),
+      counts: changes.flatMap((change) => change.counts ?? []),
       events,
     },
   };

@@ -13,6 +13,7 @@ export type Command =
   | PutbackCommand
   | ReturnCommand
   | TransferCommand
+  | CountCommand
   | HoldCommand
   | DropHoldCommand
   | SettledCommand;
@@ -25,11 +26,15 @@ export interface StockLine {
 export interface ReceiveCommand {
   readonly kind: "receive";
   readonly id: string;
+  /** Who did it; no part of what the command says. */
+  readonly actor?: string;
   readonly lines: readonly StockLine[];
 }
 export interface AdjustCommand {
   readonly kind: "adjust";
   readonly id: string;
+  /** Who did it; no part of what the command says. */
+  readonly actor?: string;
   readonly reason: "count" | "damage" | "restock" | "shrink" | "repair";
   readonly lines: readonly {
     readonly sku: string;
@@ -91,6 +96,21 @@ export interface TransferCommand {
   readonly center: string;
   readonly lines: readonly StockLine[];
 }
+/** What somebody found in a bin, and between which versions of the SKU that was looked at. */
+export interface CountLine {
+  readonly sku: string;
+  readonly bin: Bin;
+  /** All units in the bin, damaged ones too. */
+  readonly counted: number;
+  readonly fromVersion: number;
+  readonly toVersion: number;
+}
+export interface CountCommand {
+  readonly kind: "count";
+  readonly id: string;
+  readonly actor: string;
+  readonly lines: readonly CountLine[];
+}
 /** A hold that is written to SQL because the hold store cannot be trusted at the moment. */
 export interface HoldCommand {
   readonly kind: "hold";
@@ -145,6 +165,20 @@ export interface SqlHold {
   readonly extended: boolean;
   readonly lines: readonly Demand[];
 }
+/** One counted bin: units on hand when the transaction began, and the movements before that since some version. */
+export interface CountBase {
+  readonly onHand: number;
+  readonly movements: readonly { readonly version: number; readonly onHandDelta: number }[];
+}
+/** What came of counting a bin. `difference`: counted minus books; `applied`: how much of it the ledger could take. */
+export interface CountedLine {
+  readonly sku: string;
+  readonly bin: Bin;
+  readonly outcome: "matched" | "corrected" | "partly" | "recount";
+  readonly difference: number;
+  readonly applied: number;
+  readonly version: number;
+}
 export interface StoredAnswer {
   readonly bodyHash: string;
   readonly answer: unknown;
@@ -168,6 +202,8 @@ export interface LedgerView {
   readonly holds: Map<string, SqlHold>;
   /** Units that all live holds in SQL claim, for the SKUs that new holds ask for. */
   readonly held: Map<string, number>;
+  /** For count commands, by `sku binId`. */
+  readonly counts: Map<string, CountBase>;
   /** By `commandKey`. */
   readonly answers: Map<string, StoredAnswer>;
 }
@@ -190,6 +226,7 @@ export interface Change {
   /** Holds to be dropped from the hold store after the commit. */
   readonly drop?: string;
   readonly settled?: SettledCommand;
+  readonly counts?: readonly (CountedLine & { readonly countId: string; readonly actor: string })[];
   readonly events?: readonly EventDraft[];
 }
 

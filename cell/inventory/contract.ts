@@ -288,6 +288,67 @@ export const inTransitAnswer = z.object({
   truncated: z.boolean(),
 });
 
+/** A cycle count, while picking goes on: what lay in each bin, and the SKU's versions of before and after the look. */
+export const countBody = z.object({
+  countId: commandIdSchema,
+  lines: z
+    .array(
+      z.object({
+        sku: skuCodeSchema,
+        bin: binSchema,
+        counted: z.number().int().min(0).max(1_000_000),
+        fromVersion: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+        toVersion: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+      }),
+    )
+    .min(1)
+    .max(MAX_LINES),
+});
+/**
+ * `recount`: units of the bin moved while it was counted, nothing was changed. `partly`: some of the missing units are promised to
+ * orders and stay on the books until their picker reports them short.
+ */
+export const countAnswer = z.object({
+  countId: z.string(),
+  lines: z.array(
+    z.object({
+      sku: z.string(),
+      bin: binSchema,
+      outcome: z.enum(["matched", "corrected", "partly", "recount"]),
+      difference: z.number().int(),
+      applied: z.number().int(),
+      version: z.number().int(),
+    }),
+  ),
+});
+export type CountAnswer = z.infer<typeof countAnswer>;
+/** Bins to be counted, with the version to send back as `fromVersion`; the quantity on the books is not told. */
+export const countSheetAnswer = z.object({
+  lines: z.array(
+    z.object({ sku: z.string(), bin: binSchema, version: z.number().int(), reason: z.string().optional() }),
+  ),
+});
+
+const balanceSchema = z.object({
+  onHand: z.number().int(),
+  allocated: z.number().int(),
+  damaged: z.number().int(),
+});
+/** A balance at a time, and the movements that make it: `before` is the sum of those that are not listed. */
+export const explainAnswer = z.object({
+  sku: z.string(),
+  bin: binSchema.optional(),
+  at: z.string(),
+  balance: balanceSchema,
+  before: balanceSchema.extend({ movements: z.number().int() }),
+  movements: z.array(movementSchema),
+  /** Where balances were brought back to their movements, up to then. */
+  repairs: z.array(balanceSchema.extend({ bin: binSchema, at: z.string() })),
+  /** Only for now: what the balance says, which must be the same. */
+  stored: balanceSchema.optional(),
+});
+export type ExplainAnswer = z.infer<typeof explainAnswer>;
+
 /** `GET /internal/sellable`: SKUs with something available, sorted; `truncated` when there are more than fit. ETag and If-None-Match apply. */
 export const sellableAnswer = z.object({ skus: z.array(z.string()), truncated: z.boolean() });
 export type SellableAnswer = z.infer<typeof sellableAnswer>;

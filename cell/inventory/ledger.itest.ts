@@ -50,6 +50,8 @@ const TABLES = [
   "drop_due",
   "checkpoint",
   "in_transit",
+  "counted",
+  "count_due",
   "outbox",
 ];
 beforeEach(empty);

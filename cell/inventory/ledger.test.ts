@@ -50,7 +50,9 @@ describe("batches of commands", () => {
 
   it("come to the same as their commands one by one", () => {
     fc.assert(
-      fc.property(fc.array(commandArb, { minLength: 1, maxLength: 12 }), (commands) => {
+      fc.property(fc.array(commandArb, { minLength: 1, maxLength: 12 }), (drawn) => {
+        // What a count means depends on versions, and those count batches.
+        const commands = drawn.filter(({ kind }) => kind !== "count");
         const together = new Tables();
         const { outcomes, effects } = carryOut(together.view(), commands.map(submit));
         together.write(effects);

@@ -1,6 +1,7 @@
 import { fail } from "../../platform/problem.ts";
 import { decideAllocate, decideHold, decideRelease } from "./allocate.ts";
 import type { Command, LedgerView } from "./commands.ts";
+import { decideCount } from "./counts.ts";
 import { decidePick, decidePutback, decideShort } from "./floor.ts";
 import { type CommandOf, type Decision, movement, unknownSkus, unlawful } from "./moves.ts";
 import { decideReleaseLines, decideReturn, decideTransfer } from "./returns.ts";
@@ -23,6 +24,8 @@ export function decide(view: LedgerView, command: Command): Decision {
     case "transfer-out":
     case "transfer-in":
       return decideTransfer(view, command);
+    case "count":
+      return decideCount(view, command);
     case "pick":
       return decidePick(view, command);
     case "short":
@@ -57,10 +60,14 @@ function decideReceive(view: LedgerView, command: CommandOf<"receive">): Decisio
     answer: { receiptId: command.id, units: command.lines.reduce((sum, line) => sum + line.quantity, 0) },
     change: {
       movements: command.lines.map((line) =>
-        movement("receive", command.id, line, { onHand: line.quantity }),
+        movement("receive", command.id, line, { onHand: line.quantity }, by(command)),
       ),
     },
   };
+}
+
+function by({ actor }: CommandOf<"receive" | "adjust">): { actor?: string } {
+  return actor === undefined ? {} : { actor };
 }
 
 function decideAdjust(view: LedgerView, command: CommandOf<"adjust">): Decision {
@@ -75,7 +82,13 @@ function decideAdjust(view: LedgerView, command: CommandOf<"adjust">): Decision 
   )
     return fail("unprocessable", "Stock that shrank cannot grow: send deltas of 0 or less.");
   const movements = command.lines.map((line) =>
-    movement(command.reason, command.id, line, { onHand: line.onHandDelta, damaged: line.damagedDelta }),
+    movement(
+      command.reason,
+      command.id,
+      line,
+      { onHand: line.onHandDelta, damaged: line.damagedDelta },
+      by(command),
+    ),
   );
   const refused = unlawful(view, movements);
   if (refused) return refused;

@@ -46,6 +46,22 @@ export async function readSkus(sql: Tx, skus: readonly string[]): Promise<Sku[]>
   );
 }
 
+/** A row of the ledger. */
+export interface MovementRow {
+  readonly id: string;
+  readonly bin_id: string;
+  readonly version: number;
+  readonly ordinal: number;
+  readonly kind: string;
+  readonly command_id: string;
+  readonly hold_id: string | null;
+  readonly actor: string | null;
+  readonly h: number;
+  readonly a: number;
+  readonly d: number;
+  readonly created_at: Date;
+}
+
 /** Where a page of movements begins: after this version and ordinal. */
 export interface MovementCursor {
   readonly version: number;
@@ -59,27 +75,19 @@ export async function readMovements(
   after: MovementCursor,
   limit: number,
 ): Promise<(Movement & { ordinal: number })[]> {
-  const rows = await sql.query<{
-    id: string;
-    bin_id: string;
-    version: number;
-    ordinal: number;
-    kind: string;
-    command_id: string;
-    hold_id: string | null;
-    actor: string | null;
-    h: number;
-    a: number;
-    d: number;
-    created_at: Date;
-  }>(
+  const rows = await sql.query<MovementRow>(
     `SELECT movement_id AS id, bin_id, version, ordinal, kind, command_id, hold_id, actor, on_hand_delta AS h,
        allocated_delta AS a, damaged_delta AS d, created_at
      FROM inventory.movement WHERE sku = $1 AND (version, ordinal) > ($2, $3)
      ORDER BY version, ordinal LIMIT $4`,
     [sku, after.version, after.ordinal, limit],
   );
-  return rows.map((row) => ({
+  return rows.map((row) => ({ ...movementOf(sku, row), ordinal: row.ordinal }));
+}
+
+/** A movement as a caller sees it. */
+export function movementOf(sku: string, row: MovementRow): Movement {
+  return {
     id: row.id,
     sku,
     bin: binOf(row.bin_id),
@@ -91,9 +99,8 @@ export async function readMovements(
     allocatedDelta: row.a,
     damagedDelta: row.d,
     version: row.version,
-    ordinal: row.ordinal,
     at: row.created_at.toISOString(),
-  }));
+  };
 }
 
 /** An allocation as it stands now. */

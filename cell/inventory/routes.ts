@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { created, defineRoute, ok, type Route } from "../../platform/http.ts";
+import { created, defineRoute, ok, type Principal, type Route } from "../../platform/http.ts";
 import { fail } from "../../platform/problem.ts";
 import { skuSchema as skuCodeSchema } from "../../platform/schemas.ts";
 import * as contract from "./contract.ts";
@@ -62,8 +62,8 @@ function stockRoutes({ stock }: RouteDeps): Route[] {
       access: { roles: ["staff"] },
       body: contract.receiptBody,
       responses: { 201: contract.receiptAnswer },
-      async handler({ body }) {
-        const result = await stock.run({ kind: "receive", id: body.receiptId, lines: body.lines });
+      async handler({ body: { receiptId: id, lines }, principal }) {
+        const result = await stock.run({ kind: "receive", id, lines, actor: personOf(principal) });
         return result.ok ? created(result.answer) : result;
       },
     }),
@@ -74,8 +74,8 @@ function stockRoutes({ stock }: RouteDeps): Route[] {
       access: { roles: ["staff"] },
       body: contract.adjustmentBody,
       responses: { 201: contract.adjustmentAnswer },
-      async handler({ body: { adjustmentId, reason, lines } }) {
-        const result = await stock.run({ kind: "adjust", id: adjustmentId, reason, lines });
+      async handler({ body: { adjustmentId: id, reason, lines }, principal }) {
+        const result = await stock.run({ kind: "adjust", id, reason, lines, actor: personOf(principal) });
         return result.ok ? created(result.answer) : result;
       },
     }),
@@ -130,6 +130,11 @@ function stockRoutes({ stock }: RouteDeps): Route[] {
       },
     }),
   ];
+}
+
+/** How the ledger names the person behind a request. */
+export function personOf({ user }: Principal): string {
+  return `human:${user?.sub ?? "unknown"}`;
 }
 
 function toDrift(drift: Drift): z.infer<typeof contract.driftSchema> {

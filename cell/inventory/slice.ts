@@ -5,6 +5,7 @@ import { createHoldStore, readHoldScript } from "./holds.ts";
 import { createMirror } from "./mirror.ts";
 import { createRebuilder } from "./rebuild.ts";
 import { createRoutes } from "./routes.ts";
+import { createCountRoutes } from "./routes-counts.ts";
 import { createFloorRoutes } from "./routes-floor.ts";
 import { createStockService } from "./service.ts";
 import { createWorkers } from "./workers.ts";
@@ -51,7 +52,11 @@ function build(context: SliceContext): BuiltSlice {
   });
   const stock = createStockService({ sql, holds, writer, nowMs: clock.nowMs });
   return {
-    routes: [...createRoutes({ stock, holding }), ...createFloorRoutes({ stock, sql })],
+    routes: [
+      ...createRoutes({ stock, holding }),
+      ...createFloorRoutes({ stock, sql }),
+      ...createCountRoutes({ stock, sql }),
+    ],
     subscriptions: [],
     workers: createWorkers({ sql, holds, mirror, rebuilder, writer, log, metrics }),
     stop: () => writer.stop(),

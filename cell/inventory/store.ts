@@ -2,6 +2,7 @@ import { appendEvents } from "../../platform/outbox.ts";
 import type { Tx } from "../../platform/sql.ts";
 import type { Effects } from "./batch.ts";
 import type { Allocation } from "./commands.ts";
+import { writeCounts } from "./countstore.ts";
 
 /** The SQL schema of this slice. */
 export const SCHEMA = "inventory";
@@ -14,6 +15,7 @@ export async function writeEffects(tx: Tx, effects: Effects): Promise<void> {
   await writeBalances(tx, effects);
   await writeMovements(tx, effects);
   await writeTransfers(tx, effects);
+  await writeCounts(tx, effects);
   await writeAllocations(tx, effects);
   await writeHolds(tx, effects);
   if (effects.answers.length > 0) {

@@ -9,6 +9,7 @@ import {
   type SqlHold,
   skusOf,
 } from "./commands.ts";
+import { loadCounts } from "./countstore.ts";
 import { type BinBalance, binOf } from "./domain.ts";
 
 interface AnswerRow {
@@ -106,6 +107,7 @@ export async function loadView(tx: Tx, commands: readonly Submitted[]): Promise<
     allocations: groupAllocations(first?.allocations ?? [], lines),
     holds: new Map((second?.holds ?? []).map((row) => [row.hold_id, toHold(row)])),
     held: new Map((second?.held ?? []).map((row) => [row.sku, row.units])),
+    counts: await loadCounts(tx, commands),
     answers: new Map(
       (first?.answers ?? []).map((row) => [
         row.command_id,

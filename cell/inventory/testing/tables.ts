@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { Effects } from "../batch.ts";
 import type { Allocation, Command, LedgerView, SqlHold } from "../commands.ts";
-import { type BinBalance, binOf, type MovementDraft } from "../domain.ts";
+import { type BinBalance, binOf } from "../domain.ts";
 
 /** Tables in memory, written by relative changes just as the database is: what the batches leave behind. */
 export class Tables {
@@ -9,7 +9,7 @@ export class Tables {
     string,
     { onHand: number; allocated: number; damaged: number; version: number }
   >();
-  readonly movements: MovementDraft[] = [];
+  readonly movements: Effects["movements"][number][] = [];
   readonly allocations = new Map<string, Allocation>();
   readonly holds = new Map<string, SqlHold>();
   readonly answers = new Map<string, { bodyHash: string; answer: unknown }>();
@@ -29,8 +29,24 @@ export class Tables {
       allocations: new Map(allocations),
       holds: new Map(this.holds),
       held: sumHolds(this.holds.values()),
+      counts: this.counts(),
       answers: new Map(answers),
     };
+  }
+
+  /** Everything that ever moved, which is more than a count asks for. */
+  private counts(): LedgerView["counts"] {
+    const counts = new Map<
+      string,
+      { onHand: number; movements: { version: number; onHandDelta: number }[] }
+    >();
+    for (const { sku, binId, version, onHandDelta } of this.movements) {
+      const key = `${sku} ${binId}`;
+      const found = counts.get(key) ?? { onHand: this.balances.get(key)?.onHand ?? 0, movements: [] };
+      if (onHandDelta !== 0) found.movements.push({ version, onHandDelta });
+      counts.set(key, found);
+    }
+    return counts;
   }
 
   write(effects: Effects): void {
@@ -108,6 +124,21 @@ export const commandArb: fc.Arbitrary<Command> = fc.oneof(
         condition: fc.constantFrom("sellable" as const, "damaged" as const),
       }),
       { minLength: 1, maxLength: 2 },
+    ),
+  }),
+  fc.record({
+    kind: fc.constant("count" as const),
+    id: idArb,
+    actor: fc.constant("human:1"),
+    lines: fc.uniqueArray(
+      fc.record({
+        sku: knownArb,
+        bin: binArb,
+        counted: fc.nat({ max: 12 }),
+        fromVersion: fc.nat({ max: 6 }),
+        toVersion: fc.nat({ max: 8 }),
+      }),
+      { minLength: 1, maxLength: 2, selector: (line) => `${line.sku} ${line.bin.position}` },
     ),
   }),
   fc.record({
