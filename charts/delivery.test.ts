@@ -125,7 +125,7 @@ describe("the Dockerfile", () => {
       .map(read)
       .join("\n");
     const inChart = [
-      ...templates.matchAll(/args: \[(\S+\.ts)\]/g),
+      ...templates.matchAll(/args: \[(?:"--\S+", )*(\S+\.ts)\]/g),
       ...templates.matchAll(/args: \[(region\/.*\.ts)\]/g),
     ].flatMap(([, program = ""]) =>
       program.includes("$name")

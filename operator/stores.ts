@@ -2,6 +2,7 @@ import type { KubeClient } from "../platform/kube/client.ts";
 import { createInformer, type Informer } from "../platform/kube/informer.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
 import { type KubeObject, type ResourceRef, resourceName, stripHistory } from "../platform/kube/objects.ts";
+import { createPacker } from "../platform/kube/packing.ts";
 import type { KubeLog, KubeMetrics, KubeTime } from "../platform/kube/ports.ts";
 import type { Store } from "../platform/kube/store.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
@@ -82,12 +83,13 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
     stores.set(resourceName(ref), store as unknown as Store<KubeObject>);
     return store;
   };
+  const packed = createPacker();
   const byCenter: [string, (object: KubeObject) => string[]] = [BY_CENTER, centersOf];
   const ours = (ref: ResourceRef) =>
     follow<KubeObject>(ref, {
       labelSelector: `${LABELS.managedBy}=${MANAGER}`,
       index: byCenter,
-      transform: keepOthers,
+      transform: (object: KubeObject) => packed(keepOthers(object)),
     });
 
   const centers = follow<FulfillmentCenter>(FULFILLMENT_CENTER, {

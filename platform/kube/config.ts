@@ -2,7 +2,6 @@ import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { rereading } from "./credentials.ts";
-import { plainConfig } from "./kubeconfig.ts";
 import { type KubeTime, systemTime } from "./ports.ts";
 
 /** Proof of who we are and whom we trust; `ca`, `cert` and `key` are PEM text. */
@@ -87,9 +86,11 @@ async function fromKubeconfig(
   context: string | undefined,
 ): Promise<ClusterConfigResult> {
   const [only, ...more] = paths;
+  // Both are loaded only here: a pod has no kubeconfig and needs no YAML.
+  const { plainConfig } = await import("./kubeconfig.ts");
   const plain = only === undefined || more.length > 0 ? undefined : plainConfig(only, context);
   if (plain !== undefined) return { ok: true, config: plain };
-  // Loaded only here: the package costs some 80 MB of memory and half a second.
+  // This package costs some 80 MB of memory and half a second.
   const { KubeConfig } = await import("@kubernetes/client-node");
   const kubeconfig = new KubeConfig();
   const path = paths.join(delimiter);

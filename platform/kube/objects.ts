@@ -178,3 +178,10 @@ export function stripHistory<T extends KubeObject>(object: T): T {
   }
   return { ...object, metadata };
 }
+
+/** Freezes a value and all that is in it; what is frozen already counts as frozen all through. */
+export function deepFreeze<V>(value: V): V {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  for (const part of Object.values(value)) deepFreeze(part);
+  return Object.freeze(value);
+}

@@ -1,4 +1,4 @@
-import { compareVersions, type KubeObject, keyOf } from "./objects.ts";
+import { compareVersions, deepFreeze, type KubeObject, keyOf } from "./objects.ts";
 
 /** What changed in a store. `previous` is the object before; for deletions `object` is the last state known. */
 export interface Change<T extends KubeObject> {
@@ -153,10 +153,4 @@ export function createStore<T extends KubeObject>(
     },
     advance,
   };
-}
-
-function deepFreeze<V>(value: V): V {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
-  for (const part of Object.values(value)) deepFreeze(part);
-  return Object.freeze(value);
 }
