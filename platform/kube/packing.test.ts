@@ -24,8 +24,10 @@ describe("a packed object", () => {
     const store = createStore<KubeObject>();
     store.put(createPacker()(object("a")));
     const read = store.get("shop/a")?.spec as { replicas: number };
-    read.replicas = 9;
-    expect(store.get("shop/a")?.spec).toMatchObject({ replicas: 1 });
+    expect(() => {
+      read.replicas = 9;
+    }).toThrow(TypeError);
+    expect(store.get("shop/a")?.spec).toBe(read);
   });
 
   it("is the object itself when there is no spec", () => {
