@@ -49,6 +49,20 @@ export const cellEnvSchema = z.object({
   OFFER_ACK_SECONDS: intSetting(1, 3_600).default(60),
   HOLD_TTL_SECONDS: intSetting(5, 3_600).default(300),
   HOLD_RATE_PER_SKU: intSetting(0, 1_000_000).default(5_000),
+  HIGH_VALUE_MINOR: z
+    .string()
+    .regex(
+      /^[A-Z]{3}=\d{1,13}(,[A-Z]{3}=\d{1,13})*$/,
+      "is currencies with minor units, such as KRW=500000,USD=40000",
+    )
+    .default("KRW=500000,JPY=50000,USD=40000,EUR=40000")
+    .transform(
+      (text): Readonly<Record<string, number>> =>
+        Object.fromEntries(text.split(",").map((part) => [part.slice(0, 3), Number(part.slice(4))])),
+    ),
+  REVIEW_SCORE: intSetting(1, 1_000).default(100),
+  // Authorizations live for 7 days; one that runs out in its review would be lost.
+  REVIEW_HOURS: intSetting(1, 120).default(2),
   COURIER_OFFLINE_SECONDS: intSetting(1, 86_400).default(300),
 });
 

@@ -13,6 +13,7 @@ import {
 } from "./contract.ts";
 import { type IntentEvent, next, retryDelayMs } from "./domain.ts";
 import type { ProcessorAnswer, ProcessorPort } from "./processor.ts";
+import { notePaid } from "./reviewstore.ts";
 import {
   changeIntent,
   claimDue,
@@ -128,6 +129,7 @@ export async function settle(
   const isRefused = answer.kind === "refused" && operation.kind !== "authorize";
   if (!(await endOperation(tx, operation.id, isRefused ? "refused" : "done", answer.reason))) return false;
   const outcome = isRefused ? refusedOutcome(operation, intent) : doneOutcome(operation, intent, answer);
+  if (operation.kind === "capture" && !isRefused && intent.risk) await notePaid(tx, intent.risk);
   const changed = await changeIntent(tx, intent.id, outcome.change);
   if (!changed) throw new Error(`operation ${operation.id} moves more than the intent allows`);
   if (outcome.type === undefined) return true;

@@ -10,13 +10,25 @@ import {
   intentBody,
   notificationAnswer,
   type RefundBody,
+  type ReviewBody,
+  type ReviewsQuery,
   refundBody,
+  reviewBody,
+  reviewsAnswer,
+  reviewsQuery,
 } from "./contract.ts";
 import type { Notifications } from "./notifications.ts";
+import type { Reviews } from "./reviews.ts";
 import type { IntentResult, PaymentsService } from "./service.ts";
 
+export interface RouteDeps {
+  readonly payments: PaymentsService;
+  readonly notifications: Notifications;
+  readonly reviews: Reviews;
+}
+
 /** HTTP to the service. All commands are idempotent by their own ids. */
-export function createRoutes(payments: PaymentsService, notifications: Notifications): Route[] {
+export function createRoutes({ payments, notifications, reviews }: RouteDeps): Route[] {
   const common = { access: "internal", idempotency: "none", cards: "refused" } as const;
   return [
     defineRoute<IntentBody>({
@@ -64,6 +76,24 @@ export function createRoutes(payments: PaymentsService, notifications: Notificat
       access: "internal",
       responses: { 200: intentAnswer },
       handler: ({ params }) => withIntent(params, (id) => payments.find(id), ok),
+    }),
+    defineRoute<ReviewBody>({
+      ...common,
+      method: "POST",
+      path: "/internal/intents/:intentId/review",
+      summary: "A person's decision on a payment that is held; decided once",
+      body: reviewBody,
+      responses: { 200: intentAnswer },
+      handler: ({ params, body }) => withIntent(params, (id) => payments.review(id, body), ok),
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/internal/reviews",
+      summary: "Payments that wait for a person, those first that run out first",
+      access: "internal",
+      query: reviewsQuery,
+      responses: { 200: reviewsAnswer },
+      handler: async ({ query }) => ok(await reviews.list(query as unknown as ReviewsQuery)),
     }),
     // No schema here: nothing of the body is looked at before its signature.
     defineRoute({

@@ -1,9 +1,10 @@
 import { createGroup } from "../../platform/group.ts";
 import { type Failure, fail, isFailure } from "../../platform/problem.ts";
 import type { Sql, Tx } from "../../platform/sql.ts";
-import type { CaptureBody, IntentAnswer, IntentBody, RefundBody } from "./contract.ts";
+import type { CaptureBody, IntentAnswer, IntentBody, RefundBody, ReviewBody } from "./contract.ts";
 import { authorizationOf, next } from "./domain.ts";
 import type { Operations } from "./operations.ts";
+import type { Reviews } from "./reviews.ts";
 import {
   changeIntent,
   claimOperation,
@@ -15,6 +16,7 @@ import {
   insertOperation,
   lockIntent,
   moneyOf,
+  type NewIntent,
   operationIdOf,
 } from "./store.ts";
 import { type Begun, beginAll } from "./together.ts";
@@ -27,6 +29,7 @@ export interface PaymentsService {
   capture(intentId: string, body: CaptureBody): Promise<IntentResult>;
   void(intentId: string): Promise<IntentResult>;
   refund(intentId: string, body: RefundBody): Promise<IntentResult>;
+  review(intentId: string, body: ReviewBody): Promise<IntentResult>;
   find(intentId: string): Promise<IntentResult>;
 }
 
@@ -35,8 +38,14 @@ const NO_CURRENCY = "XTS";
 const UNKNOWN_INTENT = fail("not-found", "There is no such payment intent.");
 
 /** Makes the use cases. */
-export function createPaymentsService(deps: { sql: Sql; operations: Operations }): PaymentsService {
-  const { sql, operations } = deps;
+export function createPaymentsService(deps: {
+  readonly sql: Sql;
+  readonly operations: Operations;
+  readonly reviews: Reviews;
+  /** How long a person may take to decide. */
+  readonly reviewHours: number;
+}): PaymentsService {
+  const { sql, operations, reviews, reviewHours } = deps;
 
   /** An intent that is there already: takes its authorization for an attempt; nothing to attempt once the answer is known. */
   async function beginAgain(tx: Tx, body: IntentBody): Promise<Begun | undefined | Failure> {
@@ -50,9 +59,9 @@ export function createPaymentsService(deps: { sql: Sql; operations: Operations }
     return operation && { operation, intent: found };
   }
 
-  const begin = createGroup<IntentBody, Begun | undefined | Failure>({
+  const begin = createGroup<NewIntent, Begun | undefined | Failure>({
     sql,
-    run: (tx, bodies) => beginAll(tx, bodies, beginAgain),
+    run: (tx, bodies) => beginAll(tx, bodies, reviewHours, beginAgain),
   });
 
   async function find(intentId: string): Promise<IntentResult> {
@@ -63,7 +72,7 @@ export function createPaymentsService(deps: { sql: Sql; operations: Operations }
   return {
     find,
     async authorize(body) {
-      const begun = await begin(body);
+      const begun = await begin({ ...body, assessment: await reviews.assess(body) });
       if (isFailure(begun)) return begun;
       const settled = begun && (await operations.attempt(begun.operation, begun.intent));
       const intent = settled ?? (await findIntent(sql, body.intentId));
@@ -81,6 +90,7 @@ export function createPaymentsService(deps: { sql: Sql; operations: Operations }
         if (asked) return asked;
         const status = next(intent.status, "capture.asked");
         if (status === undefined) return wrongState(intent, "captured");
+        if (isHeld(intent)) return held(intent);
         if (amount.currency !== intent.currency) return wrongCurrency(intent);
         const changed = await changeIntent(tx, intentId, { status, captureAskedMinor: amount.amountMinor });
         const leftMinor = intent.amountMinor - intent.captureAskedMinor;
@@ -88,6 +98,10 @@ export function createPaymentsService(deps: { sql: Sql; operations: Operations }
         await insertOperation(tx, { id, intentId, kind: "capture", amountMinor: amount.amountMinor });
         return { ok: true, intent: toAnswer(changed) };
       }),
+    async review(intentId, body) {
+      const decided = await reviews.decide(intentId, body);
+      return decided.ok ? { ok: true, intent: toAnswer(decided.intent) } : decided;
+    },
     void: (intentId) =>
       sql.transaction(async (tx): Promise<IntentResult> => {
         const intent = await lockIntent(tx, intentId);
@@ -159,6 +173,19 @@ function withdrawn(intent: Intent): Failure {
   });
 }
 
+/** A person has to approve first, or has refused. */
+function isHeld({ review }: Intent): boolean {
+  return review === "open" || review === "refused";
+}
+
+function held({ review }: Intent): Failure {
+  const sentence =
+    review === "refused"
+      ? "The payment was refused in its review: void it."
+      : "A person has to look at this payment first: approve it, then capture.";
+  return fail("conflict", sentence, { review });
+}
+
 function wrongState(intent: Intent, what: string): Failure {
   return fail("conflict", `A payment that is ${intent.status} cannot be ${what}.`, { status: intent.status });
 }
@@ -180,7 +207,7 @@ function toAnswer(intent: Intent): IntentAnswer {
     captured: moneyOf(intent, intent.capturedMinor),
     refunded: moneyOf(intent, intent.refundedMinor),
     ...(intent.declineReason === undefined ? {} : { declineReason: intent.declineReason }),
-    review: false,
-    reviewReasons: [],
+    review: isHeld(intent),
+    reviewReasons: [...intent.reviewReasons],
   };
 }

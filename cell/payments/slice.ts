@@ -6,6 +6,8 @@ import { createNotifications } from "./notifications.ts";
 import { sweepNotifications } from "./notificationstore.ts";
 import { createOperations } from "./operations.ts";
 import { createProcessorPort } from "./processor.ts";
+import { createReviews } from "./reviews.ts";
+import { openReviews } from "./reviewstore.ts";
 import { createRoutes } from "./routes.ts";
 import { createSecretReader, WEBHOOK_SECRETS } from "./secrets.ts";
 import { createPaymentsService } from "./service.ts";
@@ -17,6 +19,7 @@ export const paymentsSlice: SliceDefinition = { name: "payments", build };
 const PROCESSOR_TIMEOUT_MS = 3_000;
 const QUEUE_INTERVAL_MS = 150;
 const MEASURE_INTERVAL_MS = 5_000;
+const REVIEW_INTERVAL_MS = 2_000;
 const SWEEP_INTERVAL_MS = 60_000;
 const SWEEP_ROWS = 1_000;
 
@@ -34,8 +37,12 @@ function build(context: SliceContext): BuiltSlice {
   const operations = createOperations({ sql, processor, log, metrics, random });
   const secrets = createSecretReader(join(env.TRUST_DIR, WEBHOOK_SECRETS), clock);
   const notifications = createNotifications({ sql, secrets, merchant: center, clock, log, metrics });
+  const policy = { highValueMinor: env.HIGH_VALUE_MINOR, reviewScore: env.REVIEW_SCORE };
+  const reviews = createReviews({ sql, policy });
+  const payments = createPaymentsService({ sql, operations, reviews, reviewHours: env.REVIEW_HOURS });
+  const open = metrics.gauge("payments_reviews_open", "Payments that wait for a person, up to 1,000.");
   return {
-    routes: createRoutes(createPaymentsService({ sql, operations }), notifications),
+    routes: createRoutes({ payments, notifications, reviews }),
     subscriptions: [],
     workers: [
       {
@@ -50,6 +57,14 @@ function build(context: SliceContext): BuiltSlice {
         intervalMs: SWEEP_INTERVAL_MS,
         async run(signal) {
           while ((await sweepNotifications(sql, SWEEP_ROWS)) === SWEEP_ROWS && !signal.aborted);
+        },
+      },
+      {
+        name: "reviews",
+        intervalMs: REVIEW_INTERVAL_MS,
+        async run(signal) {
+          while ((await reviews.refuseDue()) > 0 && !signal.aborted);
+          open.set({}, await openReviews(sql));
         },
       },
       { name: "queue-length", intervalMs: MEASURE_INTERVAL_MS, run: () => operations.measure() },

@@ -1,9 +1,24 @@
 import type { Money } from "../../platform/money.ts";
 import type { Tx } from "../../platform/sql.ts";
-import type { IntentBody, IntentStatus } from "./contract.ts";
+import {
+  type IntentBody,
+  type IntentStatus,
+  REVIEW_REASONS,
+  type ReviewReason,
+  type Risk,
+} from "./contract.ts";
+import type { Assessment } from "./risk.ts";
 
 /** The SQL schema of this slice. */
 export const SCHEMA = "payments";
+
+/** How far the look of a person is: `closed` when the money went away before a decision. */
+export type Review = "open" | "approved" | "refused" | "closed";
+
+/** An intent that is to be written, with what was thought of it. */
+export interface NewIntent extends IntentBody {
+  readonly assessment?: Assessment | undefined;
+}
 
 /** The money of one order. Amounts in minor units of `currency`. */
 export interface Intent {
@@ -18,6 +33,9 @@ export interface Intent {
   readonly refundAskedMinor: number;
   readonly refundedMinor: number;
   readonly declineReason: string | undefined;
+  readonly risk: Risk | undefined;
+  readonly review: Review | undefined;
+  readonly reviewReasons: readonly ReviewReason[];
   readonly version: number;
 }
 
@@ -33,11 +51,15 @@ interface IntentRow {
   refund_asked_minor: number;
   refunded_minor: number;
   decline_reason: string | null;
+  risk_customer: string | null;
+  risk_address: string | null;
+  risk_reasons: string | null;
+  review: Review | null;
   version: number;
 }
 
 const COLUMNS = `intent_id, order_id, method, amount_minor, currency, status, capture_asked_minor, captured_minor,
-  refund_asked_minor, refunded_minor, decline_reason, version`;
+  refund_asked_minor, refunded_minor, decline_reason, risk_customer, risk_address, risk_reasons, review, version`;
 
 function toIntent(row: IntentRow): Intent {
   return {
@@ -52,8 +74,21 @@ function toIntent(row: IntentRow): Intent {
     refundAskedMinor: row.refund_asked_minor,
     refundedMinor: row.refunded_minor,
     declineReason: row.decline_reason ?? undefined,
+    risk: riskOf(row.risk_customer, row.risk_address),
+    review: row.review ?? undefined,
+    reviewReasons: reasonsOf(row.risk_reasons),
     version: row.version,
   };
+}
+
+function riskOf(customer: string | null, address: string | null): Risk | undefined {
+  return customer === null || address === null ? undefined : { customer, address };
+}
+
+/** Reasons as they are stored: words with commas between. */
+export function reasonsOf(text: string | null): ReviewReason[] {
+  const words = new Set(text?.split(","));
+  return REVIEW_REASONS.filter((reason) => words.has(reason));
 }
 
 /** Writes a new intent; false when its id is taken. */
@@ -66,16 +101,20 @@ export async function insertIntent(tx: Tx, body: IntentBody, status: IntentStatu
   return rows.length === 1;
 }
 
-/** Writes new intents; answers those whose ids were free. */
+/** Writes new intents; answers those whose ids were free. A review that has to be runs out `reviewHours` from now. */
 export async function insertIntents(
   tx: Tx,
-  bodies: readonly IntentBody[],
+  bodies: readonly NewIntent[],
   status: IntentStatus,
+  reviewHours: number,
 ): Promise<Intent[]> {
   const rows = await tx.query<IntentRow>(
-    `INSERT INTO payments.intent (intent_id, order_id, method, amount_minor, currency, status)
-     SELECT n.id, n.order_id, n.method, n.amount, n.currency, $6
-     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::INT8[], $5::TEXT[]) AS n (id, order_id, method, amount, currency)
+    `INSERT INTO payments.intent (intent_id, order_id, method, amount_minor, currency, status, risk_customer, risk_address,
+       risk_score, risk_reasons, review, review_until)
+     SELECT n.id, n.order_id, n.method, n.amount, n.currency, $6, n.customer, n.address, n.score, n.reasons, n.review,
+       CASE WHEN n.review IS NULL THEN NULL ELSE now() + $12::INT8 * INTERVAL '1 hour' END
+     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::INT8[], $5::TEXT[], $7::TEXT[], $8::TEXT[], $9::INT8[], $10::TEXT[],
+       $11::TEXT[]) AS n (id, order_id, method, amount, currency, customer, address, score, reasons, review)
      ON CONFLICT (intent_id) DO NOTHING RETURNING ${COLUMNS}`,
     [
       bodies.map(({ intentId }) => intentId),
@@ -84,6 +123,12 @@ export async function insertIntents(
       bodies.map(({ amount }) => amount.amountMinor),
       bodies.map(({ amount }) => amount.currency),
       status,
+      bodies.map(({ risk }) => risk?.customer ?? null),
+      bodies.map(({ risk }) => risk?.address ?? null),
+      bodies.map(({ assessment }) => assessment?.score ?? null),
+      bodies.map(({ assessment }) => assessment?.reasons.join(",") ?? null),
+      bodies.map(({ assessment }) => (assessment?.needsReview ? "open" : null)),
+      reviewHours,
     ],
   );
   return rows.map(toIntent);
@@ -147,6 +192,7 @@ export async function changeIntent(tx: Tx, id: string, change: IntentChange): Pr
     `UPDATE payments.intent SET status = $2, capture_asked_minor = capture_asked_minor + $3,
        captured_minor = captured_minor + $4, refund_asked_minor = refund_asked_minor + $5,
        refunded_minor = refunded_minor + $6, decline_reason = COALESCE($7, decline_reason), version = version + 1,
+       review = CASE WHEN review = 'open' AND $2 NOT IN ('authorising', 'unknown', 'authorised') THEN 'closed' ELSE review END,
        updated_at = now()
      WHERE intent_id = $1 AND capture_asked_minor + $3 <= amount_minor AND refund_asked_minor + $5 <= captured_minor + $4
      RETURNING ${COLUMNS}`,

@@ -1,9 +1,10 @@
 import { appendEvents } from "../../platform/outbox.ts";
 import type { Failure } from "../../platform/problem.ts";
 import type { Tx } from "../../platform/sql.ts";
-import { type IntentBody, paymentAuthorised } from "./contract.ts";
+import { paymentAuthorised } from "./contract.ts";
 import { next } from "./domain.ts";
 import type { ProcessorAnswer } from "./processor.ts";
+import { notePayers } from "./reviewstore.ts";
 import {
   changeStatuses,
   endOperations,
@@ -12,6 +13,7 @@ import {
   insertIntents,
   lockIntents,
   moneyOf,
+  type NewIntent,
   type Operation,
   operationIdOf,
   SCHEMA,
@@ -32,17 +34,23 @@ export interface Attempted {
   readonly traceparent?: string | undefined;
 }
 
-/** Notes new intents with their authorizations in two statements; an intent that is there already goes through `one`. */
+/** Notes new intents with their authorizations and who pays, a statement each; an intent that is there already goes through `one`. */
 export async function beginAll(
   tx: Tx,
-  bodies: readonly IntentBody[],
-  one: (tx: Tx, body: IntentBody) => Promise<Begun | Failure | undefined>,
+  bodies: readonly NewIntent[],
+  reviewHours: number,
+  one: (tx: Tx, body: NewIntent) => Promise<Begun | Failure | undefined>,
 ): Promise<(Begun | Failure | undefined)[]> {
-  const intents = new Map((await insertIntents(tx, bodies, "authorising")).map((made) => [made.id, made]));
+  const made = await insertIntents(tx, bodies, "authorising", reviewHours);
+  const intents = new Map(made.map((intent) => [intent.id, intent]));
   const claimed = new Map<string, Operation>();
   if (intents.size > 0)
     for (const operation of await insertClaimed(tx, [...intents.values()].map(authorizationFor)))
       claimed.set(operation.intentId, operation);
+  await notePayers(
+    tx,
+    made.flatMap(({ risk }) => (risk ? [risk.customer] : [])),
+  );
   const results: (Begun | Failure | undefined)[] = [];
   for (const body of bodies) {
     const intent = intents.get(body.intentId);

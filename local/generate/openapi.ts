@@ -19,7 +19,7 @@ const NOTHING = {} as never;
 export const SLICE_ROUTES: Readonly<Record<SliceName, readonly Route[]>> = {
   inventory: [...inventoryRoutes(NOTHING), ...createFloorRoutes(NOTHING)],
   orders: ordersRoutes(NOTHING),
-  payments: paymentsRoutes(NOTHING, NOTHING),
+  payments: paymentsRoutes(NOTHING),
   fulfillment: fulfillmentRoutes(NOTHING),
   dispatch: dispatchRoutes(NOTHING),
   couriers: couriersRoutes(NOTHING),

@@ -8,13 +8,12 @@ import { passedOnHeaders } from "./headers.ts";
 /** Until the head of a cell's answer. The cells cap their own work at the same figure. */
 export const FORWARD_TIMEOUT_MS = 10_000;
 
-/** What every request to a cell carries: the client's own headers, the trace, the deadline, and the user as this gateway knows them. */
-export function cellHeaders(request: IncomingMessage, user: User): Record<string, string> {
+/** What every request to a cell carries: the client's own headers, the trace, the deadline, and the user, if any, as this gateway knows them. */
+export function cellHeaders(request: IncomingMessage, user: User | undefined): Record<string, string> {
   return {
     ...passedOnHeaders(request.headers),
     ...traceHeaders(),
-    "x-cells-user": user.sub,
-    "x-cells-roles": user.roles.join(","),
+    ...(user ? { "x-cells-user": user.sub, "x-cells-roles": user.roles.join(",") } : {}),
     "x-deadline-ms": String(Date.now() + FORWARD_TIMEOUT_MS),
   };
 }

@@ -1,6 +1,8 @@
 import { z } from "zod";
+import { notificationAnswer } from "../../cell/payments/contract.ts";
 import { defineRoute, ROLES, type Route } from "../../platform/http.ts";
 import { SLICE_NAMES } from "../../platform/slices.ts";
+import { notificationSchema } from "../psp-sandbox/contract.ts";
 
 export const livenessAnswer = z.object({ ok: z.boolean(), checks: z.record(z.string(), z.string()) });
 
@@ -38,6 +40,17 @@ export const OWN_ROUTES: readonly Route[] = [
   }),
   described("/metrics", "Metrics in the text format of Prometheus.", { 200: undefined }),
   described("/openapi.json", "This document.", { 200: z.record(z.string(), z.unknown()) }),
+  defineRoute({
+    method: "POST",
+    path: "/v1/webhooks/payments/:center",
+    summary:
+      "What the payment processor tells a center, signed in x-webhook-signature with the secret of that center.",
+    access: "public",
+    idempotency: "none",
+    body: notificationSchema,
+    responses: { 200: notificationAnswer },
+    handler: () => Promise.reject(new Error("a webhook is passed on by webhooks.ts")),
+  }),
   ...SLICE_NAMES.map((slice) =>
     described(
       `/v1/centers/:center/${slice}/openapi.json`,

@@ -109,13 +109,15 @@ function costMinutes(cell: TableCell, view: CellView, distance: number, skus: re
   return (minutes * 100) / cell.weight + (lacking ? STOCK_DOUBT_MINUTES : 0);
 }
 
-/** Where a path under `/v1` goes: to be placed, to one slice of one cell, or nowhere. */
+/** Where a path under `/v1` goes: to be placed, to one slice of one cell for a user or for the payment processor, or nowhere. */
 export type Destination =
   | { readonly kind: "place" }
+  | { readonly kind: "webhook"; readonly center: string; readonly slice: SliceName; readonly path: string }
   | { readonly kind: "cell"; readonly center: string; readonly slice: SliceName; readonly path: string }
   | { readonly kind: "unknown" };
 
 export type CellDestination = Extract<Destination, { kind: "cell" }>;
+export type WebhookDestination = Extract<Destination, { kind: "webhook" }>;
 
 const SLICE_OF_COLLECTION: Readonly<Record<string, readonly [slice: SliceName, prefix: string]>> = {
   orders: ["orders", "ord"],
@@ -137,6 +139,7 @@ export function destinationOf(
   const [root, collection, id, ...rest] = path.slice(1).split("/");
   if (root !== "v1" || !collection) return { kind: "unknown" };
   if (collection === "orders" && id === undefined && method === "POST") return { kind: "place" };
+  if (collection === "webhooks") return webhookOf(method, id, rest);
   if (collection === "centers") {
     const [slice, ...tail] = rest;
     if (!id || !slice || !isSlice(slice) || tail.length === 0) return { kind: "unknown" };
@@ -147,6 +150,13 @@ export function destinationOf(
   const parsed = id === undefined ? undefined : parseId(id);
   if (!known || parsed?.prefix !== known[1]) return { kind: "unknown" };
   return { kind: "cell", center: parsed.center, slice: known[0], path };
+}
+
+/** `/v1/webhooks/payments/{center}`: the processor has no token; it proves itself to the cell by its signature. */
+function webhookOf(method: string, slice: string | undefined, rest: readonly string[]): Destination {
+  const [center] = rest;
+  if (method !== "POST" || slice !== "payments" || !center || rest.length > 1) return { kind: "unknown" };
+  return { kind: "webhook", center, slice, path: "/internal/webhooks/processor" };
 }
 
 /** The way back: where at the gateway a slice's route is found, with the same `:parameters`. */

@@ -4,7 +4,7 @@ import type { User } from "../../platform/usertoken.ts";
 import { cellHeaders, FORWARD_TIMEOUT_MS, sendFailure } from "./answers.ts";
 import { readBody } from "./body.ts";
 import type { GatewayDeps } from "./deps.ts";
-import type { CellDestination } from "./domain.ts";
+import type { CellDestination, WebhookDestination } from "./domain.ts";
 import { centerMissing } from "./entry.ts";
 import { isEventStream, MAX_ANSWER_BYTES, type StreamOutcome } from "./forward.ts";
 import { passedBackHeaders } from "./headers.ts";
@@ -13,11 +13,11 @@ interface Exchange {
   readonly deps: GatewayDeps;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly destination: CellDestination;
+  readonly destination: CellDestination | WebhookDestination;
 }
 
-/** Passes a request on to the slice that its path names, and the answer back as it comes. */
-export async function relay(exchange: Exchange, search: string, user: User): Promise<void> {
+/** Passes a request on to the slice that its path names, and the answer back as it comes. No user: who it is from proves itself to the cell. */
+export async function relay(exchange: Exchange, search: string, user: User | undefined): Promise<void> {
   const { deps, request, response, destination } = exchange;
   const found = deps.fleet.cell(destination.center);
   const address = found?.entry.services[destination.slice];

@@ -9,17 +9,19 @@ import { mayEnter } from "./entry.ts";
 import { placeOrder } from "./orders.ts";
 import { relay } from "./relay.ts";
 import { createUpgradeRelay } from "./upgrade.ts";
+import { createWebhookEntry, type WebhookEntry } from "./webhooks.ts";
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 4_096;
 
 /** Makes the gateway's server; it listens on nothing yet. */
 export function createGatewayServer(deps: GatewayDeps): Server {
+  const enterWebhook = createWebhookEntry();
   const server = createServer(
     { headersTimeout: HEADERS_TIMEOUT_MS, keepAliveTimeout: 15_000 },
     (request, response) => {
       const span = `${request.method} gateway`;
-      withRemoteTrace(request.headers, span, () => answer(deps, request, response)).catch(
+      withRemoteTrace(request.headers, span, () => answer(deps, request, response, enterWebhook)).catch(
         (error: unknown) => {
           deps.log.error(
             { error: String(error), stack: (error as Error).stack },
@@ -43,7 +45,12 @@ export function createGatewayServer(deps: GatewayDeps): Server {
   return server;
 }
 
-async function answer(deps: GatewayDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  deps: GatewayDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  enterWebhook: WebhookEntry,
+): Promise<void> {
   const url = new URL(request.url ?? "/", "http://gateway");
   const operation = request.method === "GET" ? await deps.operations(url.pathname) : undefined;
   if (operation) {
@@ -53,6 +60,7 @@ async function answer(deps: GatewayDeps, request: IncomingMessage, response: Ser
   const destination = destinationOf(request.method ?? "GET", url.pathname, isSliceName);
   if (destination.kind === "unknown")
     return sendFailure(deps, response, fail("not-found", "No such path; /openapi.json lists them."), request);
+  if (destination.kind === "webhook") return enterWebhook({ deps, request, response, destination });
   const verified = await deps.users.verify(request.headers.authorization);
   if (!verified.ok) return sendFailure(deps, response, verified, request);
   if (destination.kind === "place") return placeOrder(deps, request, response, verified.user);

@@ -11,7 +11,7 @@ import { eventually } from "../../../platform/testing/stores.ts";
 import { SIGNATURE_HEADER, signWebhook } from "../../../platform/webhook.ts";
 import type { Notification } from "../../../region/psp-sandbox/contract.ts";
 import { startTestPsp, type TestPsp } from "../../../region/psp-sandbox/testing/psp.ts";
-import type { IntentAnswer, IntentStatus } from "../contract.ts";
+import type { IntentAnswer, IntentStatus, ReviewsAnswer } from "../contract.ts";
 import { createOperations, type Operations } from "../operations.ts";
 import { createProcessorPort, type ProcessorPort } from "../processor.ts";
 import { WEBHOOK_SECRETS } from "../secrets.ts";
@@ -35,10 +35,13 @@ export interface TestPayments {
   until(intentId: string, status: IntentStatus): Promise<IntentAnswer>;
   /** Types of all that was told of an order, each event once, after the outbox has run empty. */
   events(orderId: string): Promise<string[]>;
+  /** The same with all that they carry. */
+  happened(orderId: string): Promise<DomainEvent[]>;
   /** The queue's worker as another replica runs it; `around` may stand between it and the processor. */
   replica(around?: (port: ProcessorPort) => ProcessorPort): Operations;
   /** Ends the claims on an intent's movements and their waiting, as time would. */
   expireClaims(intentId: string): Promise<void>;
+  reviews(query?: string): Promise<ReviewsAnswer>;
   stop(): Promise<void>;
 }
 
@@ -101,6 +104,25 @@ export async function startPayments(): Promise<TestPayments> {
     return answer.body;
   }
 
+  async function happened(orderId: string): Promise<DomainEvent[]> {
+    await eventually(async () => {
+      const rows = await cell.sql.query("SELECT 1 FROM payments.outbox WHERE subject = $1", [orderId]);
+      return rows.length === 0;
+    });
+    // The relay may send an event again; its id tells.
+    const found = new Map<string, DomainEvent>();
+    await kafka.drain({
+      group: `test-${cell.center}-${readers++}`,
+      topic: topicOf(cell.center, "payments"),
+      timeoutMs: 30_000,
+      async handler(message) {
+        const event = fromWire(message);
+        if (event.subject === orderId) found.set(event.id, event);
+      },
+    });
+    return [...found.values()];
+  }
+
   return {
     cell,
     psp,
@@ -121,30 +143,19 @@ export async function startPayments(): Promise<TestPayments> {
         const found = await intent(intentId);
         return found.status === status && found;
       }),
-    async events(orderId) {
-      await eventually(async () => {
-        const rows = await cell.sql.query("SELECT 1 FROM payments.outbox WHERE subject = $1", [orderId]);
-        return rows.length === 0;
-      });
-      // The relay may send an event again; its id tells.
-      const found = new Map<string, DomainEvent>();
-      await kafka.drain({
-        group: `test-${cell.center}-${readers++}`,
-        topic: topicOf(cell.center, "payments"),
-        timeoutMs: 30_000,
-        async handler(message) {
-          const event = fromWire(message);
-          if (event.subject === orderId) found.set(event.id, event);
-        },
-      });
-      return [...found.values()].map(({ type }) => type);
-    },
+    happened,
+    events: async (orderId) => (await happened(orderId)).map(({ type }) => type),
     replica(around = (port) => port) {
       const port = around(createProcessorPort(processor, cell.center));
       return createOperations({ sql: cell.sql, processor: port, log, metrics, random: Math.random });
     },
     async expireClaims(intentId) {
       await cell.sql.query("UPDATE payments.operation SET next_at = now() WHERE intent_id = $1", [intentId]);
+    },
+    async reviews(query = "") {
+      const answer = await payments.call<ReviewsAnswer>({ method: "GET", path: `/internal/reviews${query}` });
+      if (!answer.ok) throw new Error(`${answer.code}: ${answer.detail}`);
+      return answer.body;
     },
     async stop() {
       await processor.close();
