@@ -4,13 +4,15 @@ import { createKafka } from "../platform/kafka.ts";
 import { createLogger, errorText } from "../platform/log.ts";
 import { cellEnvSchema } from "../platform/slice.ts";
 import { isSliceName } from "../platform/slices.ts";
+import { openBooks } from "./books.ts";
+import { isReconcile, reconcileCommand } from "./inventory/verb.ts";
 import { isolationCommand } from "./isolation.ts";
 import { fenceCommand, provisionCommand, retireCommand } from "./provision.ts";
 import { parseRoles, SLICES } from "./roles.ts";
 import { serve } from "./serve.ts";
 
 const USAGE =
-  "usage: node cell/main.ts <slice>[,<slice>…] | provision [--remove] | fence --epoch N | retire | replay <slice> | probe-isolation <kind>:<host>:<port>…";
+  "usage: node cell/main.ts <slice>[,<slice>…] | provision [--remove] | fence --epoch N | retire | replay <slice> | inventory reconcile [--repair] | probe-isolation <kind>:<host>:<port>…";
 const REPLAY_TIMEOUT_MS = 300_000;
 
 function serveRoles(roles: string): Promise<void> {
@@ -39,7 +41,14 @@ async function replay(name: string | undefined): Promise<void> {
 
 async function main(args: readonly string[]): Promise<void> {
   const [role, ...rest] = args;
-  if (role === "provision") process.exitCode = await provisionCommand(process.env, rest.includes("--remove"));
+  if (isReconcile(args))
+    process.exitCode = await reconcileCommand(
+      rest.slice(1),
+      () => openBooks(process.env),
+      (text) => process.stdout.write(text),
+    );
+  else if (role === "provision")
+    process.exitCode = await provisionCommand(process.env, rest.includes("--remove"));
   else if (role === "fence")
     process.exitCode = await fenceCommand(process.env, Number(rest[rest.indexOf("--epoch") + 1]));
   else if (role === "retire") process.exitCode = await retireCommand(process.env);

@@ -73,8 +73,65 @@ local function finish()
   return { "OK" }
 end
 
+-- mirror skus... : OK (version sellable)... , both empty for a SKU that is not mirrored | FENCED
+local function mirrorOf()
+  if epoch < tonumber(redis.call("GET", EPOCH) or "0") then
+    return { "FENCED" }
+  end
+  local answer = { "OK" }
+  local versions = redis.call("HMGET", VERSION, unpack(ARGV, 3))
+  local sellable = redis.call("HMGET", SELLABLE, unpack(ARGV, 3))
+  for i = 1, #ARGV - 2 do
+    answer[#answer + 1] = versions[i] or ""
+    answer[#answer + 1] = sellable[i] or ""
+  end
+  return answer
+end
+
+-- audit repair(1|0) limit : what is counted as held against the sum of the open holds; with `repair` the sum becomes the count.
+-- More holds than `limit` would block the store for too long: then the answer is MANY, and nothing is compared.
+-- OK (sku counted summed)... | MANY | NOGEN | FENCED
+local function audit()
+  local why = refusal()
+  if why then
+    return { why }
+  end
+  if redis.call("ZCARD", EXPIRY) > tonumber(ARGV[4]) then
+    return { "MANY" }
+  end
+  local summed, answer = {}, { "OK" }
+  for _, id in ipairs(redis.call("ZRANGE", EXPIRY, 0, -1)) do
+    for sku, units in pairs(linesOf(redis.call("HGET", HOLD .. id, "lines"))) do
+      summed[sku] = (summed[sku] or 0) + units
+    end
+  end
+  local function compare(sku, counted)
+    local sum = summed[sku] or 0
+    summed[sku] = nil
+    if counted == sum then
+      return
+    end
+    answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = sku, text(counted), text(sum)
+    if ARGV[3] == "1" then
+      reserve(sku, sum - counted)
+    end
+  end
+  local counts = redis.call("HGETALL", RESERVED)
+  for i = 1, #counts, 2 do
+    compare(counts[i], tonumber(counts[i + 1]))
+  end
+  local uncounted = {}
+  for sku in pairs(summed) do
+    uncounted[#uncounted + 1] = sku
+  end
+  for _, sku in ipairs(uncounted) do
+    compare(sku, 0)
+  end
+  return answer
+end
+
 local operations = {
   place = place, import = import, release = release, settle = settle, sweep = sweepOnce, reserved = reservedOf,
-  status = status, begin = begin, recount = recount, finish = finish,
+  status = status, begin = begin, recount = recount, finish = finish, mirror = mirrorOf, audit = audit,
 }
 return operations[ARGV[1]]()

@@ -36,6 +36,12 @@ export interface PlaceRequest {
   readonly lines: readonly Demand[];
 }
 
+export interface HeldDrift {
+  readonly sku: string;
+  readonly counted: number;
+  readonly summed: number;
+}
+
 export interface HoldStatus {
   /** Undefined while the store is lost, or belongs to another epoch. */
   readonly generation: string | undefined;
@@ -66,6 +72,10 @@ export interface HoldStore {
   /** SKUs of which some units are neither held nor bound; undefined while the store is lost. */
   inStock(): Promise<string[] | undefined>;
   status(): Promise<HoldStatus>;
+  /** What the mirror says of SKUs; those that it does not know are missing. Undefined for an older copy of the cell. */
+  mirrored(skus: readonly string[]): Promise<Map<string, Omit<MirrorValue, "sku">> | undefined>;
+  /** SKUs whose count of held units is not the sum of the open holds; undefined when there are more holds than `limit`, or none to trust. */
+  audit(repair: boolean, limit: number): Promise<HeldDrift[] | undefined>;
   /** Identifies the server process; a new one may have lost its last writes. */
   runId(): Promise<string>;
   begin(token: string, lockMs: number): Promise<"ok" | "busy" | "fenced">;
@@ -187,6 +197,25 @@ export function createHoldStore(options: {
         expiredHolds: Number(expired),
         newestEpoch: Number(newest),
       };
+    },
+    async mirrored(skus) {
+      if (skus.length === 0) return new Map();
+      const [word, ...values] = await run("mirror", ...skus);
+      if (word !== "OK") return undefined;
+      const found = new Map<string, Omit<MirrorValue, "sku">>();
+      for (const [index, sku] of skus.entries()) {
+        const [version, sellable] = [values[2 * index], values[2 * index + 1]];
+        if (version) found.set(sku, { version: Number(version), sellable: Number(sellable) });
+      }
+      return found;
+    },
+    async audit(repair, limit) {
+      const [word, ...rest] = await run("audit", repair ? 1 : 0, limit);
+      if (word !== "OK") return undefined;
+      const drifts: HeldDrift[] = [];
+      for (let i = 0; i + 2 < rest.length; i += 3)
+        drifts.push({ sku: rest[i] ?? "", counted: Number(rest[i + 1]), summed: Number(rest[i + 2]) });
+      return drifts;
     },
     async runId() {
       const info = String(await redis.call("INFO", "server"));

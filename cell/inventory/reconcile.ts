@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Sql, Tx } from "../../platform/sql.ts";
 
 /** A bin whose balance is not what its movements, or its open allocations, add up to. */
@@ -10,6 +11,10 @@ export interface Drift {
   readonly damaged: number;
   /** Open allocation lines minus balance. */
   readonly open: number;
+  /** What the balance says. */
+  readonly is_on_hand: number;
+  readonly is_allocated: number;
+  readonly is_damaged: number;
   readonly version: number;
 }
 
@@ -38,7 +43,8 @@ const FOLD_SINCE_CHECKPOINT = `
 function driftQuery(fold: string): string {
   return `
   SELECT sku, bin_id, (f_h - b_h)::INT8 AS on_hand, (f_a - b_a)::INT8 AS allocated, (f_d - b_d)::INT8 AS damaged,
-    (o_a - b_a)::INT8 AS open, v::INT8 AS version
+    (o_a - b_a)::INT8 AS open, v::INT8 AS version, b_h::INT8 AS is_on_hand, b_a::INT8 AS is_allocated,
+    b_d::INT8 AS is_damaged
   FROM (
     SELECT sku, bin_id, sum(f_h) AS f_h, sum(f_a) AS f_a, sum(f_d) AS f_d, sum(o_a) AS o_a,
       sum(b_h) AS b_h, sum(b_a) AS b_a, sum(b_d) AS b_d, sum(v) AS v
@@ -99,32 +105,73 @@ async function moveCheckpoints(sql: Sql, skus: readonly string[]): Promise<void>
 }
 
 /**
- * Brings drifted balances back to what the ledger says, and writes down what was done. The ledger itself is never touched.
- * Returns the drifts that were repaired; a row that changed meanwhile is left for the next look.
+ * Brings drifted balances back to what their movements say, and writes down what was done. Where the movements themselves know of
+ * fewer or more allocated units than are open, a correction movement joins them: pickers work by the open lines. Returns the
+ * drifts that were repaired; a row that changed meanwhile, or that would not be lawful, is left for the next look.
  */
 export async function repairDrift(sql: Sql, skus: readonly string[]): Promise<Drift[]> {
   return await sql.transaction(async (tx) => {
     const repaired: Drift[] = [];
-    for (const drift of await findDrift(tx, skus)) {
-      const changed = await tx.query(
-        `UPDATE inventory.balance SET on_hand = on_hand + $3, allocated = allocated + $4, damaged = damaged + $5,
-           version = version + 1 WHERE sku = $1 AND bin_id = $2 AND version = $6 RETURNING sku`,
-        [drift.sku, drift.bin_id, drift.on_hand, drift.allocated, drift.damaged, drift.version],
-      );
-      if (changed.length === 0) continue;
-      await tx.query(
-        `INSERT INTO inventory.repair (sku, bin_id, on_hand_delta, allocated_delta, damaged_delta)
-         VALUES ($1, $2, $3, $4, $5)`,
-        [drift.sku, drift.bin_id, drift.on_hand, drift.allocated, drift.damaged],
-      );
-      await tx.query(
-        `INSERT INTO inventory.mirror_due (sku, version)
-         SELECT sku, sum(version) FROM inventory.balance WHERE sku = $1 GROUP BY sku
-         ON CONFLICT (sku) DO UPDATE SET version = excluded.version, due_at = now()`,
-        [drift.sku],
-      );
-      repaired.push(drift);
-    }
+    for (const drift of await findDrift(tx, skus)) if (await repairOne(tx, drift)) repaired.push(drift);
     return repaired;
+  });
+}
+
+async function repairOne(tx: Tx, drift: Drift): Promise<boolean> {
+  await tx.query(
+    `INSERT INTO inventory.balance (sku, bin_id)
+     SELECT k.sku, b.bin_id FROM inventory.sku k, inventory.bin b WHERE k.sku = $1 AND b.bin_id = $2
+     ON CONFLICT (sku, bin_id) DO NOTHING`,
+    [drift.sku, drift.bin_id],
+  );
+  const changed = await tx.query(
+    `UPDATE inventory.balance SET on_hand = on_hand + $3::INT8, allocated = allocated + $4::INT8,
+       damaged = damaged + $5::INT8, version = version + 1
+     WHERE sku = $1 AND bin_id = $2 AND version = $6 AND on_hand + $3::INT8 >= 0 AND allocated + $4::INT8 >= 0
+       AND damaged + $5::INT8 >= 0 AND allocated + $4::INT8 + damaged + $5::INT8 <= on_hand + $3::INT8
+     RETURNING sku`,
+    [drift.sku, drift.bin_id, drift.on_hand, drift.open, drift.damaged, drift.version],
+  );
+  if (changed.length === 0) return false;
+  if (drift.on_hand !== 0 || drift.allocated !== 0 || drift.damaged !== 0)
+    await tx.query(
+      `INSERT INTO inventory.repair (sku, bin_id, on_hand_delta, allocated_delta, damaged_delta)
+       VALUES ($1, $2, $3, $4, $5)`,
+      [drift.sku, drift.bin_id, drift.on_hand, drift.allocated, drift.damaged],
+    );
+  const unbooked = drift.open - drift.allocated;
+  if (unbooked !== 0)
+    await tx.query(
+      `INSERT INTO inventory.movement (sku, bin_id, version, ordinal, kind, command_id, actor, on_hand_delta,
+         allocated_delta, damaged_delta)
+       SELECT $1, $2, sum(version), 0, 'repair', $4, 'system:reconcile', 0, $3, 0
+       FROM inventory.balance WHERE sku = $1`,
+      [drift.sku, drift.bin_id, unbooked, `repair:${randomUUID()}`],
+    );
+  await mirrorAgain(tx, drift.sku);
+  return true;
+}
+
+/** Has the hold store told about a SKU whose version has just grown. */
+async function mirrorAgain(tx: Tx, sku: string): Promise<void> {
+  await tx.query(
+    `INSERT INTO inventory.mirror_due (sku, version)
+     SELECT sku, sum(version) FROM inventory.balance WHERE sku = $1 GROUP BY sku
+     ON CONFLICT (sku) DO UPDATE SET version = excluded.version, due_at = now()`,
+    [sku],
+  );
+}
+
+/** Gives SKUs a newer version without any other change: the mirror takes a value of a version that it has as the truth. */
+export async function raiseVersions(sql: Sql, skus: readonly string[]): Promise<void> {
+  await sql.transaction(async (tx) => {
+    for (const sku of skus) {
+      await tx.query(
+        `UPDATE inventory.balance SET version = version + 1
+         WHERE sku = $1 AND bin_id = (SELECT min(bin_id) FROM inventory.balance WHERE sku = $1)`,
+        [sku],
+      );
+      await mirrorAgain(tx, sku);
+    }
   });
 }

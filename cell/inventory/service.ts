@@ -59,9 +59,8 @@ export function createStockService(options: StockServiceOptions): StockService {
   return {
     sellable,
     async reconcile(skus, repair) {
-      if (!repair) return { drifts: await findDrift(sql, skus), repaired: 0 };
-      const drifts = await repairDrift(sql, skus);
-      return { drifts, repaired: drifts.length };
+      const drifts = await findDrift(sql, skus);
+      return { drifts, repaired: repair ? (await repairDrift(sql, skus)).length : 0 };
     },
     async run<T>(command: Command) {
       const outcome: Outcome = await writer.submit(command);

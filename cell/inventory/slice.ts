@@ -58,7 +58,7 @@ function build(context: SliceContext): BuiltSlice {
       ...createCountRoutes({ stock, sql }),
     ],
     subscriptions: [],
-    workers: createWorkers({ sql, holds, mirror, rebuilder, writer, log, metrics }),
+    workers: createWorkers({ sql, holds, mirror, rebuilder, writer, log, metrics, random: context.random }),
     stop: () => writer.stop(),
   };
 }

@@ -8,6 +8,7 @@ import type { HoldStore } from "./holds.ts";
 import { type Mirror, readMirrorPage } from "./mirror.ts";
 import type { MovedHold, Rebuilder } from "./rebuild.ts";
 import { reconcilePage } from "./reconcile.ts";
+import { createUpkeep } from "./upkeep.ts";
 import type { Writer } from "./writer.ts";
 
 export interface WorkerDeps {
@@ -18,6 +19,7 @@ export interface WorkerDeps {
   readonly writer: Writer;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly random?: () => number;
 }
 
 const SWEEP_BITE = 100;
@@ -35,6 +37,7 @@ export function createWorkers(deps: WorkerDeps): Worker[] {
     { name: "inventory-sweep", intervalMs: 1_000, run: (signal) => sweep(deps, signal) },
     { name: "inventory-expire", intervalMs: 5_000, run: () => expireSqlHolds(deps) },
     { name: "inventory-reconcile", intervalMs: 5_000, run: reconciler(deps) },
+    ...createUpkeep(deps),
     { name: "inventory-prune", intervalMs: 60_000, run: () => prune(deps.sql) },
   ];
 }
