@@ -5,6 +5,8 @@ export interface GroupOptions<J, R> {
   readonly sql: Sql;
   /** Does all of these jobs in one transaction and answers in their order. It may run again from the start, so it does nothing but queries. */
   run(tx: Tx, jobs: readonly J[]): Promise<readonly R[]>;
+  /** `run` is one statement, which commits by itself (`Sql.query`): it needs no transaction around it. */
+  readonly isOneStatement?: boolean;
   /** Jobs in one transaction at most; default 64. */
   readonly max?: number;
   /** Jobs that may wait at most; default 2,000. One more is Contended. */
@@ -25,7 +27,7 @@ const MAX_WAITING = 2_000;
  * statement. A caller hears of its job when it is committed. What a batch cannot do is tried one by one, so that one bad job fails alone.
  */
 export function createGroup<J, R>(options: GroupOptions<J, R>): (job: J) => Promise<R> {
-  const { sql, run, max = MAX, maxWaiting = MAX_WAITING } = options;
+  const { sql, run, isOneStatement = false, max = MAX, maxWaiting = MAX_WAITING } = options;
   const queue: Waiting<J, R>[] = [];
   let isPumping = false;
   // The transaction belongs to all of its jobs: it must not run inside the trace, or the turn, of the one who came first.
@@ -40,15 +42,10 @@ export function createGroup<J, R>(options: GroupOptions<J, R>): (job: J) => Prom
 
   async function commit(batch: readonly Waiting<J, R>[]): Promise<void> {
     try {
-      const results = await sql.transaction(async (tx) => {
-        const answers = await run(
-          tx,
-          batch.map(({ job }) => job),
-        );
-        if (answers.length !== batch.length)
-          throw new Error(`${batch.length} jobs were given ${answers.length} answers`);
-        return answers;
-      });
+      const jobs = batch.map(({ job }) => job);
+      const results = await (isOneStatement ? run(sql, jobs) : sql.transaction((tx) => run(tx, jobs)));
+      if (results.length !== batch.length)
+        throw new Error(`${batch.length} jobs were given ${results.length} answers`);
       for (const [index, { resolve }] of batch.entries()) resolve(results[index] as R);
     } catch (error) {
       if (batch.length > 1 && !isOfAll(error)) for (const one of batch) await commit([one]);

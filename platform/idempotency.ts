@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
+import { createGroup } from "./group.ts";
 import type { HttpResult } from "./http.ts";
 import { type Failure, fail, isFailure, PROBLEMS } from "./problem.ts";
 import type { Sql } from "./sql.ts";
@@ -28,18 +29,68 @@ interface Row {
   expired: boolean;
 }
 
+interface Claim {
+  readonly call: IdempotentCall;
+  readonly bodyHash: string;
+  readonly owner: string;
+}
+
+interface Completion {
+  readonly call: IdempotentCall;
+  readonly owner: string;
+  readonly response: string;
+}
+
+const nameOf = ({ call }: Claim): string => `${call.scope} ${call.key}`;
+
 /** The store of one slice, in the table that its schema was given. */
 export function sqlIdempotency(sql: Sql, schema: string): IdempotencyStore {
   const table = `${schema}.idempotency`;
 
+  /** True for each that was written. Sorted, so that two replicas that write the same keys wait for each other in one direction only. */
+  const write = createGroup<Claim, boolean>({
+    sql,
+    isOneStatement: true,
+    async run(tx, claims) {
+      const sorted = [...claims].sort((left, right) => (nameOf(left) < nameOf(right) ? -1 : 1));
+      const rows = await tx.query<{ owner: string }>(
+        `INSERT INTO ${table} (scope, key, body_hash, state, owner, lease_until)
+         SELECT n.scope, n.key, n.hash, 'running', n.owner, now() + INTERVAL '${LEASE_SECONDS} seconds'
+         FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[]) AS n (scope, key, hash, owner)
+         ON CONFLICT (scope, key) DO NOTHING RETURNING owner`,
+        [
+          sorted.map(({ call }) => call.scope),
+          sorted.map(({ call }) => call.key),
+          sorted.map(({ bodyHash }) => bodyHash),
+          sorted.map(({ owner }) => owner),
+        ],
+      );
+      const written = new Set(rows.map(({ owner }) => owner));
+      return claims.map(({ owner }) => written.has(owner));
+    },
+  });
+
+  const complete = createGroup<Completion, undefined>({
+    sql,
+    isOneStatement: true,
+    async run(tx, completions) {
+      await tx.query(
+        `UPDATE ${table} AS i SET state = 'done', response = n.response::JSONB
+         FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[]) AS n (scope, key, owner, response)
+         WHERE i.scope = n.scope AND i.key = n.key AND i.owner = n.owner AND i.state = 'running'`,
+        [
+          completions.map(({ call }) => call.scope),
+          completions.map(({ call }) => call.key),
+          completions.map(({ owner }) => owner),
+          completions.map(({ response }) => response),
+        ],
+      );
+      return completions.map(() => undefined);
+    },
+  });
+
   async function claim(call: IdempotentCall, bodyHash: string, owner: string): Promise<Row | undefined> {
-    const inserted = await sql.query(
-      `INSERT INTO ${table} (scope, key, body_hash, state, owner, lease_until)
-       VALUES ($1, $2, $3, 'running', $4, now() + INTERVAL '${LEASE_SECONDS} seconds')
-       ON CONFLICT (scope, key) DO NOTHING RETURNING key`,
-      [call.scope, call.key, bodyHash, owner],
-    );
-    if (inserted.length === 1) return undefined;
+    if (await write({ call, bodyHash, owner })) return undefined;
     const found = await sql.query<Row>(
       `SELECT body_hash, state, response, lease_until < now() AS expired FROM ${table} WHERE scope = $1 AND key = $2`,
       [call.scope, call.key],
@@ -65,10 +116,7 @@ export function sqlIdempotency(sql: Sql, schema: string): IdempotencyStore {
       return;
     }
     const response = isFailure(answer) ? { failure: answer } : { result: answer };
-    await sql.query(
-      `UPDATE ${table} SET state = 'done', response = $4 WHERE scope = $1 AND key = $2 AND owner = $3 AND state = 'running'`,
-      [call.scope, call.key, owner, JSON.stringify(response)],
-    );
+    await complete({ call, owner, response: JSON.stringify(response) });
   }
 
   return {
