@@ -8,10 +8,10 @@ import {
   toWire,
 } from "./events.ts";
 import { defineRoute, noContent, type Route } from "./http.ts";
-import { deliver, type Subscription } from "./inbox.ts";
+import { deliver, deliverAll, type Subscription } from "./inbox.ts";
 import type { KafkaBus, KafkaMessage } from "./kafka.ts";
 import { errorText, type Logger } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
+import type { CounterHandle, Metrics } from "./metrics.ts";
 import { fail } from "./problem.ts";
 import type { SliceName } from "./slices.ts";
 import { Contended, Fenced, isDatabaseAway, type Sql } from "./sql.ts";
@@ -44,8 +44,8 @@ export async function startConsumer(options: ConsumerOptions): Promise<() => Pro
   const stop = await kafka.subscribe({
     group: groupOf(center, slice),
     topics,
-    handler: (topic, message, alive) =>
-      consume(options, topic, message, { signal: stopping.signal, alive, leave }),
+    handler: (topic, messages, alive) =>
+      consumeAll(options, topic, messages, { signal: stopping.signal, alive, leave }),
   });
   let stopped: Promise<void> | undefined;
   function halt(): Promise<void> {
@@ -68,6 +68,41 @@ interface Member {
   leave(): void;
 }
 
+/** Together where all can be applied; one by one, each with its tries, where one cannot. */
+async function consumeAll(
+  options: ConsumerOptions,
+  topic: string,
+  messages: readonly KafkaMessage[],
+  member: Member,
+): Promise<void> {
+  if (messages.length > 1 && (await taken(options, messages))) return;
+  for (const message of messages) await consume(options, topic, message, member);
+}
+
+/** False when one of them is no event or cannot be applied now. */
+async function taken(
+  { sql, slice, subscriptions, metrics, log }: ConsumerOptions,
+  messages: readonly KafkaMessage[],
+): Promise<boolean> {
+  try {
+    const events = messages.map(fromWire);
+    await deliverAll(sql, slice, subscriptions, events);
+    const consumed = countOf(metrics);
+    for (const { type, id } of events) {
+      consumed.inc({ type, outcome: "applied" });
+      log.debug({ type, id }, "an event was taken");
+    }
+    return true;
+  } catch (error) {
+    log.debug({ error: errorText(error), events: messages.length }, "events are taken one by one");
+    return false;
+  }
+}
+
+function countOf(metrics: Metrics): CounterHandle {
+  return metrics.counter("events_consumed_total", "Events taken from topics.", ["type", "outcome"]);
+}
+
 async function consume(
   options: ConsumerOptions,
   topic: string,
@@ -75,7 +110,7 @@ async function consume(
   member: Member,
 ): Promise<void> {
   const { sql, slice, subscriptions, metrics } = options;
-  const consumed = metrics.counter("events_consumed_total", "Events taken from topics.", ["type", "outcome"]);
+  const consumed = countOf(metrics);
   let event: DomainEvent;
   try {
     event = fromWire(message);

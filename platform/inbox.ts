@@ -16,21 +16,25 @@ export interface Subscription {
    * an error rolls all of it back and the event is tried again.
    */
   handle(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored" | Failure>;
+  /** The same for several events of one partition, in their order, none of which was had before; what it throws is told of all of them. */
+  handleAll?(tx: Tx, events: readonly DomainEvent[]): Promise<void>;
 }
 
-/** Writes the inbox row; false when this consumer has had the event. */
-export async function applyOnce(
+/** Writes the inbox rows; answers the events that this consumer has not had. */
+async function applyOnce(
   tx: Tx,
   schema: string,
   consumer: string,
-  event: DomainEvent,
-): Promise<boolean> {
-  const rows = await tx.query(
-    `INSERT INTO ${schema}.inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT (consumer, event_id) DO NOTHING
-     RETURNING event_id`,
-    [consumer, event.id],
+  events: readonly DomainEvent[],
+): Promise<DomainEvent[]> {
+  const rows = await tx.query<{ event_id: string }>(
+    `INSERT INTO ${schema}.inbox (consumer, event_id) SELECT $1, n.id FROM unnest($2::TEXT[]) AS n (id)
+     ON CONFLICT (consumer, event_id) DO NOTHING RETURNING event_id`,
+    [consumer, events.map(({ id }) => id)],
   );
-  return rows.length === 1;
+  const fresh = new Set(rows.map(({ event_id }) => event_id));
+  // An event that came twice is applied where it came first.
+  return events.filter(({ id }) => fresh.delete(id));
 }
 
 /** The event could not be applied; retried, and in the end put with the dead letters. */
@@ -41,21 +45,62 @@ export class EventRefused extends Error {
 }
 
 /** Gives one event to the subscriptions that want it, each in its own transaction. Throws when one of them failed. */
-export async function deliver(
+export function deliver(
   sql: Sql,
   schema: string,
   subscriptions: readonly Subscription[],
   event: DomainEvent,
 ): Promise<void> {
-  const from = event.source.split("/").at(-1);
-  for (const subscription of subscriptions) {
-    if (subscription.from !== from || !subscription.types.includes(event.type)) continue;
-    await sql.transaction(async (tx) => {
-      if (!(await applyOnce(tx, schema, subscription.consumer, event))) return;
-      const outcome = await subscription.handle(tx, event);
-      if (typeof outcome === "object") throw new EventRefused(event, outcome);
-    });
+  return deliverAll(sql, schema, subscriptions, [event]);
+}
+
+/**
+ * Gives events to the subscriptions that want them, in their order. Neighbours that the same subscriptions want share a transaction. When
+ * one cannot be applied, it throws: none of its neighbours was, nor any behind them.
+ */
+export async function deliverAll(
+  sql: Sql,
+  schema: string,
+  subscriptions: readonly Subscription[],
+  events: readonly DomainEvent[],
+): Promise<void> {
+  for (const { wanting, events: alike } of neighbours(subscriptions, events))
+    for (const subscription of wanting) await apply(sql, schema, subscription, alike);
+}
+
+interface Alike {
+  readonly wanting: readonly Subscription[];
+  readonly events: DomainEvent[];
+}
+
+function neighbours(subscriptions: readonly Subscription[], events: readonly DomainEvent[]): Alike[] {
+  const runs: Alike[] = [];
+  for (const event of events) {
+    const source = event.source.split("/").at(-1);
+    const wanting = subscriptions.filter(({ from, types }) => from === source && types.includes(event.type));
+    const last = runs.at(-1);
+    const isAlike =
+      last?.wanting.length === wanting.length && wanting.every((one, index) => one === last.wanting[index]);
+    if (last && isAlike) last.events.push(event);
+    else runs.push({ wanting, events: [event] });
   }
+  return runs;
+}
+
+function apply(
+  sql: Sql,
+  schema: string,
+  { consumer, handle, handleAll }: Subscription,
+  events: readonly DomainEvent[],
+): Promise<void> {
+  return sql.transaction(async (tx) => {
+    const fresh = await applyOnce(tx, schema, consumer, events);
+    if (handleAll && fresh.length > 1) return handleAll(tx, fresh);
+    for (const event of fresh) {
+      const outcome = await handle(tx, event);
+      if (typeof outcome === "object") throw new EventRefused(event, outcome);
+    }
+  });
 }
 
 const RETENTION_DAYS = 14;

@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { type Admin, type Consumer, type ISocketFactory, Kafka, logLevel, type Producer } from "kafkajs";
-import { messageOf } from "./kafkamessage.ts";
+import { handBatch, messageOf } from "./kafkamessage.ts";
 import { errorText, type Logger } from "./log.ts";
 
 export interface KafkaMessage {
@@ -21,13 +21,13 @@ export interface KafkaBus {
   /** Sends in order, waits for all in-sync replicas; throws when that did not happen in time. */
   produce(topic: string, messages: readonly KafkaMessage[]): Promise<void>;
   /**
-   * One message at a time for each partition; the offset moves on only after `handler` has resolved. A handler that takes long
-   * calls `alive` between its tries, or the group gives its partitions to another member.
+   * A few messages of one partition at a time, in their order; the offset moves on only after `handler` has resolved. A handler that
+   * takes long calls `alive` between its tries, or the group gives its partitions to another member.
    */
   subscribe(options: {
     readonly group: string;
     readonly topics: readonly string[];
-    handler(topic: string, message: KafkaMessage, alive: () => Promise<void>): Promise<void>;
+    handler(topic: string, messages: readonly KafkaMessage[], alive: () => Promise<void>): Promise<void>;
   }): Promise<() => Promise<void>>;
   /** Hands over what was in the topic when it was called and this group has not had; answers how many messages that were. */
   drain(options: {
@@ -232,7 +232,7 @@ interface Subscribed {
   readonly group: string;
   readonly topics: readonly string[];
   readonly log: Logger;
-  handler(topic: string, message: KafkaMessage, alive: () => Promise<void>): Promise<void>;
+  handler(topic: string, messages: readonly KafkaMessage[], alive: () => Promise<void>): Promise<void>;
 }
 
 function keepRunning(kafka: Kafka, options: Subscribed): () => Promise<void> {
@@ -258,7 +258,8 @@ function keepRunning(kafka: Kafka, options: Subscribed): () => Promise<void> {
     if (stopped) return;
     await fresh.run({
       partitionsConsumedConcurrently: PARTITIONS_AT_ONCE,
-      eachMessage: ({ topic, message, heartbeat }) => handler(topic, messageOf(message), heartbeat),
+      eachBatchAutoResolve: false,
+      eachBatch: (payload) => handBatch(payload, handler),
     });
     // Whoever stops while this connects finds nothing to disconnect yet.
     if (stopped) return;

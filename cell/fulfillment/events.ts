@@ -5,19 +5,24 @@ import type { Tx } from "../../platform/sql.ts";
 import { orderCancelled, orderCancelling, orderConfirmed } from "../orders/contract.ts";
 import { fulfillmentPutbackDone } from "./contract.ts";
 import { nextPickListState, walkOrder } from "./domain.ts";
-import { callOff, insertPickList, isCalledOff, lockPickListOf, savePickList } from "./store.ts";
+import {
+  callOff,
+  findCalledOff,
+  insertPickLists,
+  lockPickListOf,
+  type PickList,
+  savePickList,
+} from "./store.ts";
 
 /** Turns orders into pick lists, and calls them off. Events may come in any order. */
 export function createSubscriptions(deps: { newId(prefix: string): string }): Subscription[] {
-  async function confirmed(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
+  function listFor(event: DomainEvent): PickList {
     const order = orderConfirmed.parse(event.data);
-    if (await isCalledOff(tx, order.orderId)) return "ignored";
     const id = deps.newId("pck");
     const lines = order.lines.flatMap(({ sku, barcode, weightGrams, bins }) =>
       bins.map(({ bin, quantity }) => ({ sku, barcode, weightGrams, bin, quantity, picked: 0, short: 0 })),
     );
-    const numbered = walkOrder(lines).map((line, index) => ({ ...line, id: `${id}:${index + 1}` }));
-    const made = await insertPickList(tx, {
+    return {
       id,
       orderId: order.orderId,
       holdId: order.holdId,
@@ -27,9 +32,19 @@ export function createSubscriptions(deps: { newId(prefix: string): string }): Su
       packageBarcode: undefined,
       deliverTo: order.deliverTo,
       promisedAt: new Date(order.promisedAt),
-      lines: numbered,
-    });
-    return made ? "applied" : "ignored";
+      lines: walkOrder(lines).map((line, index) => ({ ...line, id: `${id}:${index + 1}` })),
+    };
+  }
+
+  /** Answers how many pick lists were made. */
+  async function confirmedAll(tx: Tx, events: readonly DomainEvent[]): Promise<number> {
+    const lists = events.map(listFor);
+    const calledOff = await findCalledOff(
+      tx,
+      lists.map(({ orderId }) => orderId),
+    );
+    const wanted = lists.filter(({ orderId }) => !calledOff.has(orderId));
+    return (await insertPickLists(tx, wanted)).length;
   }
 
   async function calledOff(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
@@ -52,7 +67,13 @@ export function createSubscriptions(deps: { newId(prefix: string): string }): Su
   }
 
   return [
-    { consumer: "fulfillment-orders", from: "orders", types: [orderConfirmed.type], handle: confirmed },
+    {
+      consumer: "fulfillment-orders",
+      from: "orders",
+      types: [orderConfirmed.type],
+      handle: async (tx, event) => ((await confirmedAll(tx, [event])) > 0 ? "applied" : "ignored"),
+      handleAll: async (tx, events) => void (await confirmedAll(tx, events)),
+    },
     {
       consumer: "fulfillment-cancels",
       from: "orders",

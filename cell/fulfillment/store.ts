@@ -77,41 +77,48 @@ async function withLines(tx: Tx, rows: readonly ListRow[]): Promise<PickList[]> 
   }));
 }
 
-/** Writes a pick list with its lines in the order of walking. False when the order has one. */
-export async function insertPickList(tx: Tx, list: PickList): Promise<boolean> {
-  const rows = await tx.query(
+/** Writes pick lists with their lines in the order of walking. Answers the ids of those whose orders had none. */
+export async function insertPickLists(tx: Tx, lists: readonly PickList[]): Promise<string[]> {
+  if (lists.length === 0) return [];
+  const rows = await tx.query<{ id: string }>(
     `INSERT INTO fulfillment.pick_list (id, order_id, hold_id, state, version, latitude, longitude, promised_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (order_id) DO NOTHING RETURNING id`,
+     SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::INT8[], $6::FLOAT8[], $7::FLOAT8[], $8::TIMESTAMPTZ[])
+     ON CONFLICT (order_id) DO NOTHING RETURNING id`,
     [
-      list.id,
-      list.orderId,
-      list.holdId,
-      list.state,
-      list.version,
-      list.deliverTo.latitude,
-      list.deliverTo.longitude,
-      list.promisedAt,
+      lists.map(({ id }) => id),
+      lists.map(({ orderId }) => orderId),
+      lists.map(({ holdId }) => holdId),
+      lists.map(({ state }) => state),
+      lists.map(({ version }) => version),
+      lists.map(({ deliverTo }) => deliverTo.latitude),
+      lists.map(({ deliverTo }) => deliverTo.longitude),
+      lists.map(({ promisedAt }) => promisedAt),
     ],
   );
-  if (rows.length === 0) return false;
-  for (const [position, line] of list.lines.entries())
-    await tx.query(
-      `INSERT INTO fulfillment.pick_line (id, pick_list_id, position, sku, barcode, weight_grams, aisle, bin_position,
-         level, quantity) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-      [
-        line.id,
-        list.id,
-        position,
-        line.sku,
-        line.barcode,
-        line.weightGrams,
-        line.bin.aisle,
-        line.bin.position,
-        line.bin.level,
-        line.quantity,
-      ],
-    );
-  return true;
+  const made = new Set(rows.map(({ id }) => id));
+  const lines = lists
+    .filter(({ id }) => made.has(id))
+    .flatMap(({ id, lines: of }) => of.map((line, position) => ({ ...line, list: id, position })));
+  if (lines.length === 0) return [...made];
+  await tx.query(
+    `INSERT INTO fulfillment.pick_line (id, pick_list_id, position, sku, barcode, weight_grams, aisle, bin_position,
+       level, quantity)
+     SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::TEXT[], $5::TEXT[], $6::INT8[], $7::INT8[], $8::INT8[],
+       $9::INT8[], $10::INT8[])`,
+    [
+      lines.map(({ id }) => id),
+      lines.map(({ list }) => list),
+      lines.map(({ position }) => position),
+      lines.map(({ sku }) => sku),
+      lines.map(({ barcode }) => barcode),
+      lines.map(({ weightGrams }) => weightGrams),
+      lines.map(({ bin }) => bin.aisle),
+      lines.map(({ bin }) => bin.position),
+      lines.map(({ bin }) => bin.level),
+      lines.map(({ quantity }) => quantity),
+    ],
+  );
+  return [...made];
 }
 
 /** The list by its id, its row locked when `lock` is set. */
@@ -165,8 +172,13 @@ export async function callOff(tx: Tx, orderId: string): Promise<void> {
   );
 }
 
-export async function isCalledOff(tx: Tx, orderId: string): Promise<boolean> {
-  return (await tx.query("SELECT 1 FROM fulfillment.called_off WHERE order_id = $1", [orderId])).length > 0;
+/** Those of these orders that were called off. */
+export async function findCalledOff(tx: Tx, orderIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await tx.query<{ order_id: string }>(
+    "SELECT order_id FROM fulfillment.called_off WHERE order_id = ANY($1::TEXT[])",
+    [orderIds],
+  );
+  return new Set(rows.map(({ order_id }) => order_id));
 }
 
 /** Forgets calls that are older than any confirmation that could still arrive; at most `limit`. */

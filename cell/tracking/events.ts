@@ -9,7 +9,7 @@ import {
   orderPaymentFailed,
   orderRejected,
 } from "../orders/contract.ts";
-import { removeCourier, saveCourier, saveDestination, saveEnd } from "./store.ts";
+import { removeCourier, saveCourier, saveDestinations, saveEnd } from "./store.ts";
 
 /**
  * Learns from orders where a parcel goes and how it ended, from dispatch who carries it. `tell` hears of each change; streams look
@@ -17,15 +17,21 @@ import { removeCourier, saveCourier, saveDestination, saveEnd } from "./store.ts
  */
 export function createSubscriptions(tell: (orderId: string) => void): Subscription[] {
   async function aboutOrders(tx: Tx, event: DomainEvent): Promise<"applied"> {
-    if (event.type === orderConfirmed.type) {
-      const { orderId, deliverTo, promisedAt } = orderConfirmed.parse(event.data);
-      await saveDestination(tx, { orderId, ...deliverTo, promisedAt: new Date(promisedAt) });
-    } else {
+    if (event.type === orderConfirmed.type) await saveDestinations(tx, [destinationOf(event)]);
+    else {
       const { orderId } = orderCancelled.parse(event.data);
       await saveEnd(tx, orderId, event.type === orderDelivered.type ? "delivered" : "cancelled");
       tell(orderId);
     }
     return "applied";
+  }
+
+  /** Destinations and ends are columns of their own, so that those may be written before these. */
+  async function aboutManyOrders(tx: Tx, events: readonly DomainEvent[]): Promise<void> {
+    const confirmed = events.filter(({ type }) => type === orderConfirmed.type).map(destinationOf);
+    const last = new Map(confirmed.map((destination) => [destination.orderId, destination]));
+    if (last.size > 0) await saveDestinations(tx, [...last.values()]);
+    for (const event of events) if (event.type !== orderConfirmed.type) await aboutOrders(tx, event);
   }
 
   async function aboutCouriers(tx: Tx, event: DomainEvent): Promise<"applied"> {
@@ -48,6 +54,7 @@ export function createSubscriptions(tell: (orderId: string) => void): Subscripti
         orderRejected.type,
       ],
       handle: aboutOrders,
+      handleAll: aboutManyOrders,
     },
     {
       consumer: "tracking-couriers",
@@ -56,4 +63,9 @@ export function createSubscriptions(tell: (orderId: string) => void): Subscripti
       handle: aboutCouriers,
     },
   ];
+}
+
+function destinationOf(event: DomainEvent) {
+  const { orderId, deliverTo, promisedAt } = orderConfirmed.parse(event.data);
+  return { orderId, ...deliverTo, promisedAt: new Date(promisedAt) };
 }

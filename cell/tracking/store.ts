@@ -38,15 +38,22 @@ export async function findParcel(tx: Tx, orderId: string): Promise<Parcel | unde
 }
 
 /** What is learned comes in any order, so each fact is set by itself. */
-export async function saveDestination(
+/** Where parcels go. Each order once: one statement changes no row twice. */
+export async function saveDestinations(
   tx: Tx,
-  parcel: { orderId: string; latitude: number; longitude: number; promisedAt: Date },
+  parcels: readonly { orderId: string; latitude: number; longitude: number; promisedAt: Date }[],
 ): Promise<void> {
   await tx.query(
-    `INSERT INTO tracking.parcel (order_id, latitude, longitude, promised_at) VALUES ($1, $2, $3, $4)
+    `INSERT INTO tracking.parcel (order_id, latitude, longitude, promised_at)
+     SELECT * FROM unnest($1::TEXT[], $2::FLOAT8[], $3::FLOAT8[], $4::TIMESTAMPTZ[])
      ON CONFLICT (order_id) DO UPDATE SET latitude = excluded.latitude, longitude = excluded.longitude,
        promised_at = excluded.promised_at, updated_at = now()`,
-    [parcel.orderId, parcel.latitude, parcel.longitude, parcel.promisedAt],
+    [
+      parcels.map(({ orderId }) => orderId),
+      parcels.map(({ latitude }) => latitude),
+      parcels.map(({ longitude }) => longitude),
+      parcels.map(({ promisedAt }) => promisedAt),
+    ],
   );
 }
 
