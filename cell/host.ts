@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { systemClock } from "../platform/clock.ts";
 import { buryEvent, internalEventsRoute, startConsumer } from "../platform/consumer.ts";
 import { cellKeyFile, roleOf } from "../platform/credentials.ts";
+import { createDoor, type Door } from "../platform/door.ts";
 import type { DomainEvent } from "../platform/events.ts";
 import { createServiceClient, type ServiceClient } from "../platform/fetch.ts";
 import { createHealth, createRoster, type HealthCheck, type Roster } from "../platform/health.ts";
@@ -37,6 +38,8 @@ export interface Shared {
   readonly kafka: KafkaBus;
   /** Of the process that runs several slices as one; without one, each slice answers for itself. */
   readonly roster?: Roster;
+  /** The ways into the slices that run in this process now, for each other; without them they call each other over the network. */
+  readonly doors?: Map<SliceName, Door>;
 }
 
 export interface RunningSlice {
@@ -75,19 +78,23 @@ export async function startSlice(
   const health = createHealth([...checks, roster.checkOf(name)]);
   const readKeys = () => readKeyFile<PublicKeys>(join(env.TRUST_DIR, "jwks.json"));
   const { sql } = context;
-  const server = await startHttp({
+  const answering = {
     routes: [...built.routes, internalEventsRoute({ slice: name, sql, subscriptions: built.subscriptions })],
-    port: Number(raw[`PORT_${name.toUpperCase()}`] ?? SLICE_PORTS[name]),
-    host: env.BIND_HOST,
-    log,
-    metrics,
-    health,
-    openapi: { title: name },
     verifier: createVerifier({ keys: await readKeys(), audience: env.CELL, reload: readKeys }),
     idempotency: sqlIdempotency(sql, name),
+    ...{ log, metrics },
+  };
+  const server = await startHttp({
+    ...answering,
+    port: Number(raw[`PORT_${name.toUpperCase()}`] ?? SLICE_PORTS[name]),
+    host: env.BIND_HOST,
+    health,
+    openapi: { title: name },
     ...(built.upgrade ? { upgrade: built.upgrade } : {}),
   });
   await built.start?.();
+  const door = createDoor(answering);
+  shared.doors?.set(name, door);
   const stopConsumer = await startConsumer({
     center: env.CELL,
     slice: name,
@@ -118,7 +125,10 @@ export async function startSlice(
       health.stopping();
       server.farewell();
     },
-    stop: () => stopSlice(built, server, context, [stopConsumer, stopRelay]),
+    stop() {
+      shared.doors?.delete(name);
+      return stopSlice(built, server, context, [door.close, stopConsumer, stopRelay]);
+    },
   };
 }
 
@@ -138,7 +148,7 @@ async function stopSlice(
 /** What the slice `name` is given in this process. Connects to nothing by itself. */
 export async function createContext(
   name: SliceName,
-  { env, raw, redis, kafka }: Shared,
+  { env, raw, redis, kafka, doors }: Shared,
   log: Logger,
   metrics: Metrics,
 ): Promise<SliceContext> {
@@ -152,6 +162,7 @@ export async function createContext(
       signer,
       metrics,
       timeoutMs: CALL_TIMEOUT_MS,
+      door: () => doors?.get(sibling),
     });
   return {
     center: env.CELL,

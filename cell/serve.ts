@@ -35,7 +35,7 @@ export async function serve(
     clientId: `${env.CELL}-${service}`,
     log,
   });
-  const shared = { env, raw: process.env, redis, kafka, roster: createRoster(names) };
+  const shared = { env, raw: process.env, redis, kafka, roster: createRoster(names), doors: new Map() };
   const running: RunningSlice[] = [];
   for (const name of names) running.push(await startSlice(slices[name], shared, CONSUMERS));
   onShutdown({

@@ -1,6 +1,7 @@
 import { Pool } from "undici";
 import type { z } from "zod";
 import { BreakerOpen, createBreaker } from "./breaker.ts";
+import type { Door } from "./door.ts";
 import { errorText } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { type Failure, fail, isProblemCode, type ProblemCode } from "./problem.ts";
@@ -47,6 +48,8 @@ export interface ServiceClientOptions {
   readonly metrics: Metrics;
   readonly timeoutMs?: number;
   readonly maxInFlight?: number;
+  /** The way in, while the other side runs in this process. */
+  readonly door?: () => Door | undefined;
   readonly random?: () => number;
 }
 
@@ -101,27 +104,29 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
     if (call.body !== undefined) headers["content-type"] = "application/json";
     if (call.idempotencyKey !== undefined) headers["idempotency-key"] = call.idempotencyKey;
     if (signer && audience !== undefined) headers.authorization = `Bearer ${await signer.token(audience)}`;
+    const body = call.body === undefined ? undefined : JSON.stringify(call.body);
     try {
-      const response = await pool.request({
-        method: call.method,
-        path: call.path,
-        headers,
-        body: call.body === undefined ? null : JSON.stringify(call.body),
-        signal: AbortSignal.timeout(leftMs),
-      });
-      const text = await readText(response.body);
-      const answer = {
-        ok: true,
-        status: response.statusCode,
-        body: toJson(text),
-        headers: flat(response.headers),
-      } as const;
+      const { method, path } = call;
+      const near = options.door?.()?.open({ method, path, headers, body });
+      const answer = { ok: true, ...(await (near ?? overTheWire(call, headers, body, leftMs))) } as const;
       if (isAiling(answer)) throw new Ailing(answer);
       return answer;
     } catch (error) {
       if (error instanceof NoAnswer || error instanceof Ailing) throw error;
       throw new NoAnswer(errorText(error), wasSent(error));
     }
+  }
+
+  async function overTheWire(
+    { method, path }: Call<unknown>,
+    headers: Record<string, string>,
+    body: string | undefined,
+    leftMs: number,
+  ): Promise<Omit<Answer<unknown>, "ok">> {
+    const signal = AbortSignal.timeout(leftMs);
+    const response = await pool.request({ method, path, headers, body: body ?? null, signal });
+    const text = await readText(response.body);
+    return { status: response.statusCode, body: toJson(text), headers: flat(response.headers) };
   }
 
   /** The call as the breaker sees it: an answer that tells of illness counts, and is an answer all the same. */

@@ -23,7 +23,9 @@ export interface AnswerOptions {
   readonly maxConcurrent?: number;
 }
 
-const MAX_DEADLINE_MS = 30_000;
+export const MAX_BODY_BYTES = 262_144;
+export const MAX_CONCURRENT = 512;
+export const MAX_DEADLINE_MS = 30_000;
 /** What the metrics say of a request whose client went away before the answer (nginx's number for it). */
 const CLIENT_GONE = 499;
 
@@ -34,7 +36,7 @@ type ReadBody = (request: Request, response: Response) => Promise<void>;
  * may not call takes no room, and who finds no room sends no body.
  */
 export function answerRoute(options: AnswerOptions): (route: Route) => RequestHandler {
-  const { metrics, log, maxBodyBytes = 262_144, maxConcurrent = 512 } = options;
+  const { metrics, log, maxBodyBytes = MAX_BODY_BYTES, maxConcurrent = MAX_CONCURRENT } = options;
   const labels = ["method", "route", "code"];
   const seconds = metrics.histogram("http_request_seconds", "Time to the answer.", DURATION_BUCKETS, labels);
   const readBody = bodyReader(maxBodyBytes);
@@ -113,7 +115,7 @@ async function answer(
   const { idempotencyKey: key, rawBody: body } = input;
   const working =
     key !== undefined && options.idempotency
-      ? options.idempotency.run({ key, scope: scopeOf(principal, route, request), body }, run)
+      ? options.idempotency.run({ key, scope: scopeOf(principal, route, request.path), body }, run)
       : run();
   const result = await Promise.race([working, deadline.passed]);
   if (result === "passed") {
@@ -154,7 +156,7 @@ function startDeadline(route: Route, request: Request, response: Response): Dead
   return { atMs, signal: ended.signal, passed };
 }
 
-const tooLate = () =>
+export const tooLate = () =>
   fail("deadline-exceeded", "The deadline has passed; a request with a key can be repeated for its outcome.");
 
 function requestFor(
@@ -181,8 +183,8 @@ function requestFor(
 }
 
 /** One user's key on one path says nothing about another's. */
-function scopeOf(principal: Principal, route: Route, request: Request): string {
-  return `${principal.user?.sub ?? principal.subject} ${route.method} ${request.path}`;
+export function scopeOf(principal: Principal, route: Route, path: string): string {
+  return `${principal.user?.sub ?? principal.subject} ${route.method} ${path}`;
 }
 
 function sendResult(response: Response, result: HttpResult): void {
@@ -208,7 +210,8 @@ export function sendFailure(response: Response, failure: Failure, path: string):
   response.send(JSON.stringify({ ...toProblem(failure, path), ...(traceId ? { traceId } : {}) }));
 }
 
-function unexpected(error: unknown, log: Logger, route: Route): Failure {
+/** What a handler that threw is answered with. */
+export function unexpected(error: unknown, log: Logger, route: Route): Failure {
   const unread = unreadable(error);
   if (unread) return unread;
   if (error instanceof Fenced)
