@@ -15,6 +15,8 @@ export interface GroupOptions<J, R> {
 
 interface Waiting<J, R> {
   readonly job: J;
+  /** Where it was asked for: the transaction shows in the trace of the first of its jobs. */
+  readonly within: <T>(run: () => T) => T;
   resolve(result: R): void;
   reject(error: unknown): void;
 }
@@ -30,8 +32,6 @@ export function createGroup<J, R>(options: GroupOptions<J, R>): (job: J) => Prom
   const { sql, run, isOneStatement = false, max = MAX, maxWaiting = MAX_WAITING } = options;
   const queue: Waiting<J, R>[] = [];
   let isPumping = false;
-  // The transaction belongs to all of its jobs: it must not run inside the trace, or the turn, of the one who came first.
-  const outside = AsyncLocalStorage.snapshot();
 
   async function pump(): Promise<void> {
     // One turn of the event loop, so that requests that arrived together travel together.
@@ -43,7 +43,8 @@ export function createGroup<J, R>(options: GroupOptions<J, R>): (job: J) => Prom
   async function commit(batch: readonly Waiting<J, R>[]): Promise<void> {
     try {
       const jobs = batch.map(({ job }) => job);
-      const results = await (isOneStatement ? run(sql, jobs) : sql.transaction((tx) => run(tx, jobs)));
+      const all = () => (isOneStatement ? run(sql, jobs) : sql.transaction((tx) => run(tx, jobs)));
+      const results = await (batch[0]?.within(all) ?? all());
       if (results.length !== batch.length)
         throw new Error(`${batch.length} jobs were given ${results.length} answers`);
       for (const [index, { resolve }] of batch.entries()) resolve(results[index] as R);
@@ -59,10 +60,10 @@ export function createGroup<J, R>(options: GroupOptions<J, R>): (job: J) => Prom
         reject(new Contended(`${maxWaiting} jobs wait for their transaction already`));
         return;
       }
-      queue.push({ job, resolve, reject });
+      queue.push({ job, within: AsyncLocalStorage.snapshot(), resolve, reject });
       if (isPumping) return;
       isPumping = true;
-      void outside(pump);
+      void pump();
     });
 }
 

@@ -37,6 +37,7 @@ export async function appendEvents(
 ): Promise<void> {
   if (events.length === 0) return;
   tx.mark?.(OUTBOX_MARK);
+  const here = traceHeaders().traceparent;
   await tx.query(
     `INSERT INTO ${schema}.outbox (type, subject, version, data, traceparent, created_at)
      SELECT t, s, v, d::JSONB, p, clock_timestamp() FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::TEXT[], $5::TEXT[]) AS n (t, s, v, d, p)`,
@@ -45,9 +46,14 @@ export async function appendEvents(
       events.map((event) => event.subject),
       events.map((event) => event.version),
       events.map((event) => JSON.stringify(event.data)),
-      events.map((event) => event.traceparent ?? null),
+      events.map(({ traceparent: own }) => (isSameTrace(own, here) ? here : own) ?? null),
     ],
   );
+}
+
+/** Of one trace, so that the nearer span may be named as the parent. */
+function isSameTrace(own: string | undefined, here: string | undefined): boolean {
+  return own !== undefined && own.split("-")[1] === here?.split("-")[1];
 }
 
 /** The way around Kafka: hands the envelope to the slices that consume this topic. True when every one of them took it. */
