@@ -75,8 +75,9 @@ async function consumeAll(
   messages: readonly KafkaMessage[],
   member: Member,
 ): Promise<void> {
-  if (messages.length > 1 && (await taken(options, messages))) return;
-  for (const message of messages) await consume(options, topic, message, member);
+  const together = messages.length > 1;
+  if (together && (await taken(options, messages))) return;
+  for (const message of messages) await consume(options, topic, message, member, together ? 1 : 0);
 }
 
 /** False when one of them is no event or cannot be applied now. */
@@ -108,6 +109,7 @@ async function consume(
   topic: string,
   message: KafkaMessage,
   member: Member,
+  triedBefore: number,
 ): Promise<void> {
   const { sql, slice, subscriptions, metrics } = options;
   const consumed = countOf(metrics);
@@ -118,7 +120,7 @@ async function consume(
     await bury(options, topic, message, `not an event: ${errorText(error)}`);
     return;
   }
-  for (let tried = 0; ; tried++) {
+  for (let tried = triedBefore; ; tried++) {
     try {
       await withRemoteTrace(
         message.headers,

@@ -205,6 +205,25 @@ describe("dead letters", () => {
     },
   );
 
+  test("one in a burst that cannot be taken takes nobody with it, and costs no more tries than alone", async () => {
+    const names = range(1, 12).map(() => fresh("burst"));
+    const bad = fresh("bad");
+    poison.set(bad, "refuses");
+    await sql.transaction(async (tx) => {
+      for (const version of range(1, 3))
+        for (const subject of [...names.slice(0, 6), ...(version === 2 ? [bad] : []), ...names.slice(6)])
+          await appendEvent(tx, "orders", { type: TYPE, subject, version, data: {} });
+    });
+    for (const name of names) await hears(name, range(1, 3));
+    const letters = async () =>
+      (await contents(deadLetterTopicOf(cell.center, "fulfillment"))).filter(({ key }) => key === bad);
+    await eventually(async () => (await letters()).length === 1, LIVENESS_MS);
+    expect([tries.get(bad), await heard(bad)]).toEqual([4, []]);
+    poison.delete(bad);
+    await replayDeadLetters({ center: cell.center, slice: "fulfillment", kafka, timeoutMs: LIVENESS_MS });
+    await hears(bad, [2]);
+  });
+
   test("what is no event at all is put aside at once and holds up nobody", async () => {
     const [noise, next] = [fresh("noise"), fresh("next")];
     const topic = topicOf(cell.center, "orders");
