@@ -77,7 +77,11 @@ async function main(target: OrdersTarget): Promise<void> {
     }
   }
 
-  const picks = (round: number) => zipf(target.skus, ZIPF_EXPONENT, createLot(SEED + round));
+  /** Before each measurement: the cell lets idle connections go, and one that is closing must not be the first to be used. */
+  const picks = (round: number) => {
+    agent.destroy();
+    return zipf(target.skus, ZIPF_EXPONENT, createLot(SEED + round));
+  };
   serveParent(
     {
       peak(round: number, options: Parameters<typeof closedLoop>[1]) {
