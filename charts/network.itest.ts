@@ -140,6 +140,7 @@ describe("the namespace of the operator", () => {
       "monitoring -> operator:8085",
       ...gatewayFlows,
       ...operatorFlows,
+      "operator -> kafka:9092",
       "gateway -> region-database:5432",
       "gateway -> dev-issuer:8091",
       ...["gateway", "operator"].flatMap((from) =>
@@ -172,6 +173,7 @@ describe("the namespace of the operator", () => {
       ["gateway -> person:", "operator -> person:"]
         .flatMap((way) => [443, 4318, 6443].map((port) => `${way}${port}`))
         .concat("gateway -> person:5433", "gateway -> person:8443")
+        .concat("operator -> person:9092", "operator -> person:9093")
         .sort(),
     );
   });

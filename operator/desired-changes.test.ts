@@ -51,6 +51,18 @@ describe("a ready center", () => {
     expect([verdict(world, "Available"), verdict(world, "Degraded")]).toEqual(["True Serving", expected]);
   });
 
+  it("is degraded but available when its Kafka has gone, for as long as nobody has reached it again", () => {
+    const world = provisionedWorld(center());
+    const states = (["unknown", "reached", "away", "unknown", "reached"] as const).map((state) => {
+      world.brokers = { list: "kafka.example:9092", state };
+      world.settle();
+      return verdict(world, "Degraded");
+    });
+    const [full, lost] = ["False NotDegraded", "True KafkaUnreachable"];
+    expect(states).toEqual([full, full, lost, lost, full]);
+    expect(verdict(world, "Available")).toBe("True Serving");
+  });
+
   it("is not rolled out while a pod of the last release still runs", () => {
     const world = provisionedWorld(center());
     const cell = world.get("Deployment", "cell");

@@ -6,6 +6,7 @@ import { createLogger, errorText } from "../platform/log.ts";
 import { createMetrics } from "../platform/metrics.ts";
 import { onShutdown } from "../platform/shutdown.ts";
 import { type OperatorSettings, settingsSchema } from "./api/settings.ts";
+import { reachBrokers } from "./brokers.ts";
 import { startHealthServer } from "./health-server.ts";
 import { createOperator } from "./operator.ts";
 
@@ -24,6 +25,7 @@ async function main(): Promise<void> {
     settings,
     log,
     metrics,
+    reachBrokers,
     identity: `${settings.podName}_${randomBytes(4).toString("hex")}`,
   });
   const health = createHealth([]);

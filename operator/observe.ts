@@ -4,6 +4,7 @@ import { SLICE_PORTS } from "../platform/slices.ts";
 import { publicHalf } from "../platform/trust.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace } from "./api/names.ts";
+import type { Brokers } from "./brokers.ts";
 import type { KeyPair } from "./build/secrets.ts";
 import type { Chance } from "./chance.ts";
 import type { Draining, DrainWatch } from "./draining.ts";
@@ -28,6 +29,7 @@ export async function observe(
   chance: Pick<Chance, "keyPair">,
   draining?: Drains,
   memory?: Pick<SecretMemory, "restored">,
+  brokers?: Brokers,
 ): Promise<Observed> {
   const { name } = fc.metadata;
   const namespace = cellNamespace(name);
@@ -51,6 +53,7 @@ export async function observe(
     nextCellKey: keyOf(generation + 1) ?? (await chance.keyPair()),
     gatewayKeys,
     ...(drain === undefined ? {} : { drain }),
+    ...(brokers === undefined ? {} : { brokers }),
     neighbours: neighboursOf(name, objects, stores.centers),
   };
 }

@@ -1,5 +1,6 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
+import type { Brokers } from "./brokers.ts";
 import type { Neighbour } from "./build/probe.ts";
 import { recovered } from "./build/recovery.ts";
 import type { KeyPair } from "./build/secrets.ts";
@@ -18,6 +19,8 @@ export interface Observed {
   readonly table: RoutingTable | undefined;
   /** The cell's key: from its Secret, else made a moment ago and not written yet. */
   readonly cellKey: KeyPair;
+  /** What is known of its Kafka; absent where nobody looks. */
+  readonly brokers?: Brokers;
   /** What a draining cell said last; absent unless the center is drained. */
   readonly drain?: Draining;
   /** The key that comes after it, likewise. */

@@ -7,9 +7,12 @@ import { createKindTable } from "../platform/kube/kinds.ts";
 import { createLease, type Lease, type LeaseOptions } from "../platform/kube/lease.ts";
 import { type KubeLog, type KubeMetrics, type KubeTime, systemTime } from "../platform/kube/ports.ts";
 import type { Priority } from "../platform/kube/ready.ts";
+import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { ANNOTATIONS, FULFILLMENT_CENTER, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
+import { createBrokerWatch, type Reach } from "./brokers.ts";
+import { kafkaBrokers } from "./build/cell.ts";
 import { type Chance, systemChance } from "./chance.ts";
 import { createDrainWatch } from "./draining.ts";
 import { claimed } from "./drift.ts";
@@ -40,6 +43,8 @@ export interface OperatorOptions {
   readonly lease?: Pick<LeaseOptions, "durationMs" | "renewDeadlineMs" | "retryMs">;
   /** Where the orders service of a cell answers, when its Service has no address that is reached from here. */
   readonly ordersUrl?: (center: string) => string | undefined;
+  /** Looks at brokers; without it a cell whose Kafka goes away is not told about. */
+  readonly reachBrokers?: Reach;
   /** Wraps the client that writes; the crash tests count writes here. */
   readonly wrapClient?: (client: KubeClient) => KubeClient;
 }
@@ -95,10 +100,21 @@ export function createOperator(options: OperatorOptions): Operator {
     watch: createDrainWatch({ nowMs, onChange: (center) => wake(centers, center) }),
     urlOf: options.ordersUrl,
   };
+  const kafkaOf = ({ spec }: FulfillmentCenter) => kafkaBrokers({ spec, settings });
+  const brokers =
+    options.reachBrokers &&
+    createBrokerWatch({
+      reach: options.reachBrokers,
+      inUse: () => stores.centers.list().map(kafkaOf),
+      onChange: (list) => {
+        for (const fc of stores.centers.list()) if (kafkaOf(fc) === list) wake(centers, fc.metadata.name);
+      },
+      time,
+    });
   const centers: Controller = createController({
     name: "fulfillmentcenter",
     reconcile: createReconcile({
-      ...{ settings, stores, writer, events, drains, log, metrics, memory, nowMs, chance },
+      ...{ settings, stores, writer, events, drains, brokers, log, metrics, memory, nowMs, chance },
     }),
     log,
     metrics,
@@ -123,7 +139,11 @@ export function createOperator(options: OperatorOptions): Operator {
     hasSynced: () => stores.informers.every(({ store }) => store.hasSynced()),
     isLeading: () => lease.valid(),
     watchAgeMs: () => Math.max(...stores.informers.map((informer) => informer.ageMs())),
-    run: (signal) => runOperator({ client, lease, stores, events, controllers: [centers, regions] }, signal),
+    run: (signal) =>
+      runOperator(
+        { client, lease, stores, events, workers: [centers, regions, ...(brokers ? [brokers] : [])] },
+        signal,
+      ),
   };
 }
 
@@ -160,18 +180,19 @@ interface Parts {
   readonly lease: Lease;
   readonly stores: Stores;
   readonly events: { flush(): Promise<void> };
-  readonly controllers: readonly Controller[];
+  /** What works while this process leads. */
+  readonly workers: readonly { run(signal: AbortSignal): Promise<void> }[];
 }
 
 async function runOperator(parts: Parts, signal: AbortSignal): Promise<"stopped" | "lost"> {
-  const { client, lease, stores, events, controllers } = parts;
+  const { client, lease, stores, events, workers } = parts;
   const watching = new AbortController();
   const follow = stores.informers.map((informer) => informer.run(watching.signal));
   try {
     // A standby follows the cluster as well: it leads with warm copies.
     await Promise.all(stores.informers.map((informer) => informer.synced(signal)));
     return await lease.run(async (leading) => {
-      await Promise.all(controllers.map((controller) => controller.run(leading)));
+      await Promise.all(workers.map((worker) => worker.run(leading)));
       await events.flush();
     }, signal);
   } finally {

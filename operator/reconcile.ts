@@ -6,6 +6,8 @@ import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import { applyPlan, applyStatus, type Writer, writeFinalizer } from "./apply.ts";
+import type { BrokerWatch } from "./brokers.ts";
+import { kafkaBrokers } from "./build/cell.ts";
 import type { Chance } from "./chance.ts";
 import { desired } from "./desired.ts";
 import { driftNotice } from "./drift.ts";
@@ -24,6 +26,8 @@ export interface ReconcileDeps {
   readonly writer: Writer;
   readonly events: EventRecorder;
   readonly drains: Drains;
+  /** Looks at the centers' Kafka; without it nothing is said about one that goes away. */
+  readonly brokers?: Pick<BrokerWatch, "of"> | undefined;
   readonly log: KubeLog;
   readonly metrics: KubeMetrics;
   readonly memory: SecretMemory;
@@ -64,7 +68,7 @@ export function createReconcile(deps: ReconcileDeps) {
     // Made by the controller of routing tables, which this center has woken too; its Secret wakes the center.
     const keys = gatewayPublicKeys(stores, settings.namespace, fc.spec.region);
     if (keys === undefined) return { requeueAfterMs: KEY_WAIT_MS };
-    const observed = await observe(stores, fc, keys, deps.chance, deps.drains, memory);
+    const observed = await observe(stores, fc, keys, deps.chance, deps.drains, memory, kafkaOf(deps, fc));
     const wanted = desired(fc, observed, settings, deps.nowMs(), deps.chance.word);
     const left = await leftoverOf(writer.client, wanted.leaves, signal);
     if (!left.ok) return { retry: true };
@@ -88,6 +92,10 @@ export function createReconcile(deps: ReconcileDeps) {
     const refused = failures.length > 0 || left.value.length > 0;
     return resultOf(plan, status, refused, problem, log, name);
   };
+}
+
+function kafkaOf({ brokers, settings }: ReconcileDeps, { spec }: FulfillmentCenter) {
+  return brokers?.of(kafkaBrokers({ spec, settings }));
 }
 
 /** The finalizer and the status, each only on the center as this pass saw it. */

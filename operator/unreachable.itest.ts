@@ -13,6 +13,7 @@ import { createSql, parseDatabaseUrl, type Sql } from "../platform/sql.ts";
 import { freePorts, testStores } from "../platform/testing/stores.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { FULFILLMENT_CENTER, ROUTING_TABLE } from "./api/names.ts";
+import { reachBrokers } from "./brokers.ts";
 import { newCenter } from "./testing/center.ts";
 import {
   connectTestCluster,
@@ -39,8 +40,10 @@ let operator: TestOperator;
 let admin: Sql;
 let line: Server | undefined;
 let startedAtMs = 0;
+let port = 0;
 
 beforeAll(async () => {
+  [port = 0] = await freePorts(1);
   admin = createSql({
     ...parseDatabaseUrl(testStores().databaseUrl),
     ...{ applicationName: "test", log, metrics: createMetrics({ service: "test" }), max: 1 },
@@ -49,7 +52,7 @@ beforeAll(async () => {
   cluster = await connectTestCluster();
   runtime = startCellRuntime(cluster.client);
   runtime.answers.set("provision", (pod) => runHere(pod));
-  operator = await startTestOperator(cluster);
+  operator = await startTestOperator(cluster, { reachBrokers });
 });
 afterAll(async () => {
   await operator?.stop();
@@ -80,6 +83,19 @@ async function runHere(pod: KubeObject): Promise<Answer> {
   return JSON.parse(readFileSync(file, "utf8")) as Answer;
 }
 
+/** A way to the broker that can be closed. */
+async function openLine(at: number): Promise<Server> {
+  const [host = "", brokerPort = ""] = testStores().kafkaBrokers.split(":");
+  const opened = createServer((socket) => {
+    const there = connect(Number(brokerPort), host);
+    sockets.push(socket, there);
+    for (const end of [socket, there]) end.on("error", () => end.destroy());
+    socket.pipe(there).pipe(socket);
+  });
+  await new Promise<void>((resolve) => opened.listen(at, "127.0.0.1", resolve));
+  return opened;
+}
+
 const verdict = async (type: string) => {
   const fc = must(await cluster.client.get<FulfillmentCenter>(FULFILLMENT_CENTER, { name }));
   const condition = findCondition(fc.status?.conditions, type);
@@ -88,7 +104,6 @@ const verdict = async (type: string) => {
 const seconds = (fromMs: number) => ((Date.now() - fromMs) / 1000).toFixed(1);
 
 it("names a Kafka that cannot be reached, and goes on by itself when it can", async () => {
-  const [port = 0] = await freePorts(1);
   const bootstrapServers = `127.0.0.1:${port}`;
   const messaging = { bootstrapServers, replicas: 1 };
   const createdAtMs = Date.now();
@@ -105,17 +120,37 @@ it("names a Kafka that cannot be reached, and goes on by itself when it can", as
   expect((await verdict("TopicsReady")).message).toContain(`No broker of ${bootstrapServers} answered`);
   expect((await verdict("Ready")).short).toBe("False WaitingForTopics");
 
-  const [host = "", brokerPort = ""] = testStores().kafkaBrokers.split(":");
-  line = createServer((socket) => {
-    const there = connect(Number(brokerPort), host);
-    sockets.push(socket, there);
-    for (const end of [socket, there]) end.on("error", () => end.destroy());
-    socket.pipe(there).pipe(socket);
-  });
-  await new Promise<void>((resolve) => line?.listen(port, "127.0.0.1", resolve));
+  line = await openLine(port);
   const openAtMs = Date.now();
   await until("the center is Ready", async () => (await verdict("Ready")).short === "True Ready", 240_000);
   console.log(
     `a center whose Kafka is back is Ready: ${seconds(openAtMs)} s, load ${loadavg()[0]?.toFixed(1)}`,
+  );
+});
+
+it("names a Kafka that is lost under a cell that serves, and takes it back when it answers again", async () => {
+  await until(
+    "the operator has reached it",
+    async () => (await verdict("Degraded")).short === "False NotDegraded",
+  );
+  line?.close();
+  for (const socket of sockets) socket.destroy();
+  const closedAtMs = Date.now();
+  await until(
+    "it is named",
+    async () => (await verdict("Degraded")).short === "True KafkaUnreachable",
+    100_000,
+  );
+  console.log(
+    `a Kafka lost under a Ready cell is named: ${seconds(closedAtMs)} s, load ${loadavg()[0]?.toFixed(1)}`,
+  );
+  expect((await verdict("Degraded")).message).toContain(`Kafka at 127.0.0.1:${port} does not answer`);
+  expect((await verdict("Ready")).short).toBe("True Ready");
+
+  line = await openLine(port);
+  await until(
+    "it is taken back",
+    async () => (await verdict("Degraded")).short === "False NotDegraded",
+    100_000,
   );
 });

@@ -2,9 +2,10 @@ import type { Condition } from "../platform/kube/objects.ts";
 import { SLICE_NAMES } from "../platform/slices.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { ANNOTATIONS, LABELS } from "./api/names.ts";
+import { degradedOf, isLeftAlone, storeStands } from "./degraded.ts";
 import { type StepState, unknown } from "./errors.ts";
 import type { Facts, Situation } from "./facts.ts";
-import { find, type Observed } from "./observed.ts";
+import type { Observed } from "./observed.ts";
 import { rotatingOf } from "./rotation.ts";
 import type { Steps } from "./steps.ts";
 import { rolloutOf } from "./workloads.ts";
@@ -45,7 +46,7 @@ export function verdictsOf(
       stop === undefined
         ? ["False", "Progressing", "Nothing waits for a person."]
         : ["True", stop.reason, stop.message],
-    Degraded: degradedOf(observed, situation, states, available),
+    Degraded: degradedOf(fc, observed, situation, states, available),
     Draining: drainingOf(fc, observed),
     Rotating:
       situation.kind === "building"
@@ -158,19 +159,6 @@ function sliceServes(slice: string, observed: Observed): boolean {
   });
 }
 
-/** Nothing is built, and what is there is looked at all the same. */
-function isLeftAlone(
-  situation: Situation,
-): situation is Extract<Situation, { readonly kind: "paused" | "halted" }> {
-  return situation.kind === "paused" || situation.kind === "halted";
-}
-
-/** By its own spec: a paused operator compares with nothing else. */
-function storeStands(name: string, observed: Observed): boolean {
-  const live = rolloutOf(find(observed, "StatefulSet", name));
-  return live.replicas > 0 && live.ready >= live.replicas;
-}
-
 function readyOf(
   fc: FulfillmentCenter,
   situation: Situation,
@@ -221,31 +209,6 @@ function reconcilingOf(situation: Situation, ready: Verdict, stop: unknown): Ver
   return ready[0] === "True"
     ? ["False", "UpToDate", "Everything is as the spec asks."]
     : ["True", ready[1], ready[2]];
-}
-
-/** Serving with less than the spec asks for. A rollout is not: it keeps every pod until its successor is available. */
-function degradedOf(observed: Observed, situation: Situation, states: Steps, available: Verdict): Verdict {
-  const full: Verdict = [
-    "False",
-    "NotDegraded",
-    "The cell serves at full strength, or not at all; see Available.",
-  ];
-  if ((situation.kind !== "building" && !isLeftAlone(situation)) || available[0] !== "True") return full;
-  if (situation.kind === "building" && states.CacheReady.kind !== "done")
-    return ["True", "CacheNotReady", states.CacheReady.message];
-  if (situation.kind !== "building" && !storeStands("cache", observed))
-    return ["True", "CacheNotReady", "Not every pod of the cache is ready; look at its pods."];
-  const deployments =
-    situation.kind === "building"
-      ? situation.facts.deployments
-      : observed.objects.filter(({ kind }) => kind === "Deployment");
-  const short = deployments.filter((desired) => {
-    const live = find(observed, "Deployment", desired.metadata.name);
-    return live !== undefined && rolloutOf(live).available < rolloutOf(live).replicas;
-  });
-  if (short.length === 0) return full;
-  const names = short.map(({ metadata }) => metadata.name).join(", ");
-  return ["True", "PodsMissing", `Not every pod is available of: ${names}; see ServicesReady.`];
 }
 
 function drainingOf({ spec, metadata }: FulfillmentCenter, { drain, table }: Observed): Verdict {

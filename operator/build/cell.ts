@@ -39,7 +39,7 @@ export function cellImage(cell: Cell): string {
   return cell.spec.release.image ?? cell.settings.images.cell;
 }
 
-export function kafkaBrokers(cell: Cell): string {
+export function kafkaBrokers(cell: Pick<Cell, "spec" | "settings">): string {
   return cell.spec.messaging.bootstrapServers ?? cell.settings.kafka.brokers;
 }
 

@@ -1,6 +1,7 @@
 import type { KubeClient } from "../../platform/kube/client.ts";
 import type { KubeObject, ObjectName } from "../../platform/kube/objects.ts";
 import { silentLog, silentMetrics } from "../../platform/kube/ports.ts";
+import type { Reach } from "../brokers.ts";
 import { createOperator, type Operator } from "../operator.ts";
 import { SETTINGS } from "./center.ts";
 import { type TestCluster, until } from "./cluster.ts";
@@ -26,6 +27,7 @@ export interface TestOperatorOptions {
   readonly identity?: string;
   readonly nowMs?: () => number;
   readonly ordersUrl?: (center: string) => string | undefined;
+  readonly reachBrokers?: Reach;
   /**
    * By the mark that is in every name of a center's: dies for this center after this many of its writes. The last of them
    * reaches the API server, its answer never comes back, nor does any later call about this center.
@@ -49,6 +51,7 @@ export async function startTestOperator(
     identity: options.identity ?? "operator-test",
     ...(options.nowMs === undefined ? {} : { nowMs: options.nowMs }),
     ...(options.ordersUrl === undefined ? {} : { ordersUrl: options.ordersUrl }),
+    ...(options.reachBrokers === undefined ? {} : { reachBrokers: options.reachBrokers }),
     // Long enough for a machine that is busy with other tests; one that stops gives it up at once.
     lease: { durationMs: 30_000, renewDeadlineMs: 20_000, retryMs: 400 },
     wrapClient: (client) =>

@@ -2,6 +2,7 @@ import type { KubeObject } from "../../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "../api/fulfillment-center.ts";
 import type { RoutingTable } from "../api/routing-table.ts";
 import type { OperatorSettings } from "../api/settings.ts";
+import type { Brokers } from "../brokers.ts";
 import type { Neighbour } from "../build/probe.ts";
 import { desired } from "../desired.ts";
 import type { Draining } from "../draining.ts";
@@ -30,6 +31,7 @@ export interface World {
   pods: KubeObject[];
   claims: KubeObject[];
   drain: Draining | undefined;
+  brokers: Brokers | undefined;
   neighbours: Neighbour[];
   autoscalers: KubeObject[];
   observed(): Observed;
@@ -60,6 +62,7 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
     pods: [],
     claims: [],
     drain: undefined,
+    brokers: undefined,
     neighbours: [],
     autoscalers: [],
     observed: () => ({
@@ -73,6 +76,7 @@ export function createWorld(fc: FulfillmentCenter, nowMs = Date.parse("2026-11-2
       nextCellKey: NEXT_CELL_KEY,
       gatewayKeys: GATEWAY_KEYS,
       ...(world.drain === undefined ? {} : { drain: world.drain }),
+      ...(world.brokers === undefined ? {} : { brokers: world.brokers }),
       neighbours: world.neighbours,
     }),
     plan: (settings = SETTINGS) =>
