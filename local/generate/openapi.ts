@@ -2,6 +2,7 @@ import { createRoutes as couriersRoutes } from "../../cell/couriers/routes.ts";
 import { createRoutes as dispatchRoutes } from "../../cell/dispatch/routes.ts";
 import { createRoutes as fulfillmentRoutes } from "../../cell/fulfillment/routes.ts";
 import { createRoutes as inventoryRoutes } from "../../cell/inventory/routes.ts";
+import { createCountRoutes } from "../../cell/inventory/routes-counts.ts";
 import { createFloorRoutes } from "../../cell/inventory/routes-floor.ts";
 import { createRoutes as ordersRoutes } from "../../cell/orders/routes.ts";
 import { createRoutes as paymentsRoutes } from "../../cell/payments/routes.ts";
@@ -17,7 +18,7 @@ const NOTHING = {} as never;
 
 /** Every route of every slice, as the slices themselves declare them. */
 export const SLICE_ROUTES: Readonly<Record<SliceName, readonly Route[]>> = {
-  inventory: [...inventoryRoutes(NOTHING), ...createFloorRoutes(NOTHING)],
+  inventory: [...inventoryRoutes(NOTHING), ...createFloorRoutes(NOTHING), ...createCountRoutes(NOTHING)],
   orders: ordersRoutes(NOTHING),
   payments: paymentsRoutes(NOTHING),
   fulfillment: fulfillmentRoutes(NOTHING),
