@@ -77,7 +77,11 @@ async function consumeAll(
 ): Promise<void> {
   const together = messages.length > 1;
   if (together && (await taken(options, messages))) return;
-  for (const message of messages) await consume(options, topic, message, member, together ? 1 : 0);
+  for (const message of messages) {
+    await consume(options, topic, message, member, together ? 1 : 0);
+    // Several that cannot be taken wait longer together than a silent member is waited for.
+    if (together) await member.alive();
+  }
 }
 
 /** False when one of them is no event or cannot be applied now. */
