@@ -236,6 +236,56 @@ test("what is not on the shelf is not paid for", async () => {
   expect(await flow.stock("gap-a")).toMatchObject({ onHand: 2, allocated: 0, available: 2 });
 });
 
+test("what is cancelled nobody goes for or pays for, and the courier goes where the customer is now", async () => {
+  await flow.fill({ "less-a": 5, "less-b": 5 });
+  const [near] = await hireTwo();
+  const lines = [
+    { sku: "less-a", quantity: 3 },
+    { sku: "less-b", quantity: 1 },
+  ];
+  const { id } = good(await flow.place(lines));
+  const contact = { name: "Test Person", phone: "+82 2 555 0100", address: "2 Example Lane" };
+  const path = `/v1/orders/${id}`;
+  good(await flow.post("customer", "orders", `${path}/delivery`, { deliverTo: NEAR, contact }));
+  const less = { lines: [{ sku: "less-b", quantity: 1 }] };
+  good(await flow.post("customer", "orders", `${path}/cancel`, less));
+  const list = await eventually(async () => {
+    const seen = await flow.pickListOf(id);
+    return seen.lines.length === 1 && seen;
+  });
+  await flow.start(list);
+  await eventually(async () => (await flow.order(id)).state === "picking");
+  good(await flow.scan(list, 0, { quantity: 2 }));
+  // The picker has two; the third one may still go, and then there is nothing left to pick.
+  const tooMuch = { lines: [{ sku: "less-a", quantity: 2 }] };
+  expect(await flow.post("customer", "orders", `${path}/cancel`, tooMuch)).toMatchObject({
+    code: "conflict",
+  });
+  good(await flow.post("customer", "orders", `${path}/cancel`, { lines: [{ sku: "less-a", quantity: 1 }] }));
+  await eventually(async () => (await flow.order(id)).state === "picked");
+  const { packageBarcode } = good(
+    await flow.post<{ packageBarcode: string }>("picker", "fulfillment", `/v1/pick-lists/${list.id}/pack`, {
+      weightGrams: 1_100,
+    }),
+  );
+  const offer = await flow.assignmentOf(id, "offered");
+  expect(offer).toMatchObject({ courierId: near, deliverTo: NEAR });
+  good(await flow.assignment(offer.id, "ack"));
+  good(await flow.assignment(offer.id, "handoff", { packageBarcode }));
+  good(await flow.assignment(offer.id, "proof", { kind: "code", value: "1" }));
+  const done = await flow.until(id, "delivered");
+  expect(done).toMatchObject({ shortLines: [], due: { amountMinor: 2_000, currency: "KRW" } });
+  await eventually(async () => (await flow.order(id)).paymentStatus === "captured");
+  expect((await flow.psp.ledger(`?reference=${id}`)).totals).toMatchObject({
+    captures: 1,
+    capturedMinor: 2_000,
+    open: 0,
+  });
+  expect(await flow.stock("less-a")).toMatchObject({ onHand: 3, allocated: 0, available: 3 });
+  expect(await flow.stock("less-b")).toMatchObject({ onHand: 5, allocated: 0, available: 5 });
+  await expectNothingParked(id);
+});
+
 test("an offer that nobody answers goes to the next courier", async () => {
   await flow.fill({ "silent-a": 2 });
   const [near, far] = await hireTwo();

@@ -63,6 +63,7 @@ export const cellEnvSchema = z.object({
   REVIEW_SCORE: intSetting(1, 1_000).default(100),
   // Authorizations live for 7 days; one that runs out in its review would be lost.
   REVIEW_HOURS: intSetting(1, 120).default(2),
+  RETURN_DAYS: intSetting(1, 365).default(30),
   COURIER_OFFLINE_SECONDS: intSetting(1, 86_400).default(300),
 });
 

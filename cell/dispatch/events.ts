@@ -2,11 +2,11 @@ import type { DomainEvent } from "../../platform/events.ts";
 import type { Subscription } from "../../platform/inbox.ts";
 import type { Tx } from "../../platform/sql.ts";
 import { couriersOffline, couriersShiftEnded, couriersShiftStarted } from "../couriers/contract.ts";
-import { fulfillmentPacked } from "../fulfillment/contract.ts";
+import { fulfillmentDeliveryChanged, fulfillmentPacked } from "../fulfillment/contract.ts";
 import { orderCancelled, orderCancelling } from "../orders/contract.ts";
 import { saveCourier } from "./courierstore.ts";
 import type { DispatchService } from "./service.ts";
-import { callOffJob, insertJob } from "./store.ts";
+import { callOffJob, insertJob, moveJob } from "./store.ts";
 
 /** Parcels come from the floor, shifts from couriers, cancellations from orders; in any order. */
 export function createSubscriptions(service: DispatchService): Subscription[] {
@@ -19,6 +19,12 @@ export function createSubscriptions(service: DispatchService): Subscription[] {
       promisedAt: new Date(promisedAt),
     });
     return made ? "applied" : "ignored";
+  }
+
+  async function moved(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
+    const { orderId, deliverTo, promisedAt } = fulfillmentDeliveryChanged.parse(event.data);
+    const job = { orderId, deliverTo, promisedAt: new Date(promisedAt) };
+    return (await moveJob(tx, job, event.version)) ? "applied" : "ignored";
   }
 
   async function cancelled(tx: Tx, event: DomainEvent): Promise<"applied" | "ignored"> {
@@ -44,6 +50,12 @@ export function createSubscriptions(service: DispatchService): Subscription[] {
 
   return [
     { consumer: "dispatch-parcels", from: "fulfillment", types: [fulfillmentPacked.type], handle: packed },
+    {
+      consumer: "dispatch-moves",
+      from: "fulfillment",
+      types: [fulfillmentDeliveryChanged.type],
+      handle: moved,
+    },
     {
       consumer: "dispatch-cancels",
       from: "orders",

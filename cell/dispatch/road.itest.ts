@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { newId } from "../../platform/ids.ts";
 import { eventually } from "../../platform/testing/stores.ts";
-import { fresh, good } from "../fulfillment/testing/floor.ts";
+import { fresh, good, PROMISED_AT, tell } from "../fulfillment/testing/floor.ts";
 import { CENTER_AT, north, startRoad } from "./testing/road.ts";
 
 let road: Awaited<ReturnType<typeof startRoad>>;
@@ -48,6 +48,20 @@ describe("a parcel", () => {
     expect(JSON.stringify(events)).not.toContain("4711");
     expect(await road.cell.sql.query("SELECT kind, value FROM dispatch.proof")).toEqual([proof]);
     expect(await road.slots()).toEqual([]);
+  });
+
+  it("goes where the customer has it sent after it was packed, the latest word only", async () => {
+    await road.hire("u-near", north(1));
+    const { orderId } = await road.pack();
+    const move = (version: number, hundreds: number) =>
+      tell(road.cell, "dispatch", "fulfillment.delivery_changed.v1", {
+        subject: `pck-${orderId}`,
+        version,
+        data: { orderId, pickListId: `pck-${orderId}`, deliverTo: north(hundreds), promisedAt: PROMISED_AT },
+      });
+    await move(5, 3);
+    await move(4, 2);
+    expect((await road.until(orderId, "offered")).deliverTo).toEqual(north(3));
   });
 
   it("goes on to the next courier when nobody answers, also when dispatch was down meanwhile", async () => {

@@ -64,6 +64,20 @@ export async function insertJob(tx: Tx, job: Omit<Job, "rounds">): Promise<boole
   return rows.length === 1;
 }
 
+/** A parcel that waits or is under way goes elsewhere; an older word than the last one changes nothing. */
+export async function moveJob(
+  tx: Tx,
+  { orderId, deliverTo, promisedAt }: Pick<Job, "orderId" | "deliverTo" | "promisedAt">,
+  version: number,
+): Promise<boolean> {
+  const rows = await tx.query(
+    `UPDATE dispatch.job SET latitude = $2, longitude = $3, promised_at = $4, delivery_version = $5
+     WHERE order_id = $1 AND delivery_version < $5 RETURNING order_id`,
+    [orderId, deliverTo.latitude, deliverTo.longitude, promisedAt, version],
+  );
+  return rows.length === 1;
+}
+
 /** Called off, also when the packed parcel has not been heard of yet. */
 export async function callOffJob(tx: Tx, orderId: string): Promise<void> {
   await tx.query(

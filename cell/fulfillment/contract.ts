@@ -85,5 +85,10 @@ export const fulfillmentPacked = eventOf(
     lines: units,
   }),
 );
+/** A package that is closed already goes elsewhere or at another time. */
+export const fulfillmentDeliveryChanged = eventOf(
+  "fulfillment.delivery_changed.v1",
+  order.extend({ deliverTo: coordinatesSchema, promisedAt: z.string() }),
+);
 /** Nothing of the order is in anybody's tote any more. */
 export const fulfillmentPutbackDone = eventOf("fulfillment.putback_done.v1", order);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../../platform/testing/stores.ts";
-import { fresh, good, startFloor } from "./testing/floor.ts";
+import { fresh, good, PROMISED_AT, startFloor, tell } from "./testing/floor.ts";
 
 let floor: Awaited<ReturnType<typeof startFloor>>;
 beforeAll(async () => {
@@ -250,5 +250,96 @@ describe("a cancelled order", () => {
     await floor.cancel(orderId, "cancelling");
     expect(good(await floor.post(list.id, "putback")).state).toBe("cancelled");
     expect(await floor.stock(sku)).toEqual({ onHand: 10, allocated: 0, available: 10 });
+  });
+});
+
+describe("a change that the customer makes", () => {
+  /** As inventory and orders do it: what is given back nobody can pick any more. */
+  async function cut(order: { orderId: string; holdId: string }, sku: string, quantity: number) {
+    const body = { reason: "lines cancelled", releaseId: fresh("cut"), lines: [{ sku, quantity }] };
+    const { inventory } = floor.cell.internal;
+    const path = `/internal/allocations/${order.holdId}`;
+    good(await inventory.call({ method: "POST", path: `${path}/release`, body }));
+    const { lines } = good(
+      await inventory.call<{ lines: { sku: string; bin: object; released: number }[] }>({
+        method: "GET",
+        path,
+      }),
+    );
+    return lines.map(({ sku: code, bin, released }) => ({ sku: code, bin, cancelled: released }));
+  }
+  const say = (orderId: string, bins: object[], id?: string) =>
+    tell(floor.cell, "fulfillment", "orders.lines_cancelled.v1", {
+      subject: orderId,
+      data: { orderId, bins },
+      ...(id === undefined ? {} : { id }),
+    });
+
+  it("takes units off the list, once, and late news of fewer changes nothing", async () => {
+    const [kept, gone] = [await oneSku(), await oneSku()];
+    const order = await floor.order([
+      { sku: kept, quantity: 4 },
+      { sku: gone, quantity: 2 },
+    ]);
+    const id = `cut-${order.orderId.slice(-12)}`;
+    const early = await cut(order, kept, 1);
+    const late = [...(await cut(order, kept, 1)), ...(await cut(order, gone, 2))];
+    await say(order.orderId, late, id);
+    await say(order.orderId, late, id);
+    await say(order.orderId, early);
+    const { lines, state } = await floor.listOf(order.orderId);
+    expect(state).toBe("open");
+    expect(lines.map(({ sku, quantity }) => ({ sku, quantity }))).toEqual([{ sku: kept, quantity: 2 }]);
+    const packed = await floor.packAll(order.orderId);
+    expect(packed.state).toBe("packed");
+    const events = await floor.said(order.orderId, "picking_started", "picked", "packed");
+    expect(events[1]?.data).toMatchObject({ short: [], nothingPicked: false });
+    expect(events[2]?.data).toMatchObject({ lines: [{ sku: kept, quantity: 2 }] });
+    expect(await floor.stock(gone)).toEqual({ onHand: 10, allocated: 0, available: 10 });
+  });
+
+  it("ends the picking when the last open line goes", async () => {
+    const [taken, gone] = [await oneSku(), await oneSku()];
+    const order = await floor.order([
+      { sku: taken, quantity: 1 },
+      { sku: gone, quantity: 2 },
+    ]);
+    const { list } = order;
+    good(await floor.post(list.id, "start", { tote: "t" }));
+    const index = list.lines.findIndex(({ sku }) => sku === taken);
+    good(await floor.scan(list, index, 1));
+    await say(order.orderId, await cut(order, gone, 2));
+    expect((await floor.listOf(order.orderId)).state).toBe("picked");
+    const events = await floor.said(order.orderId, "picking_started", "picked");
+    expect(events[1]?.data).toMatchObject({ short: [], nothingPicked: false });
+    // Whoever stands at the shelf with a list from before is told.
+    expect((await floor.scan(list, 1 - index, 1)).ok).toBe(false);
+    expect(await floor.stock(gone)).toEqual({ onHand: 10, allocated: 0, available: 10 });
+  });
+
+  it("to address and time reaches a package that is closed already, the latest word only", async () => {
+    const { orderId } = await floor.order([{ sku: await oneSku(), quantity: 1 }]);
+    const move = (version: number, latitude: number) =>
+      tell(floor.cell, "fulfillment", "orders.delivery_changed.v1", {
+        subject: orderId,
+        version,
+        data: { orderId, deliverTo: { latitude, longitude: 127 }, promisedAt: PROMISED_AT },
+      });
+    await move(5, 37.5);
+    await move(4, 37.4);
+    await floor.packAll(orderId);
+    const packed = await floor.said(orderId, "picking_started", "picked", "packed");
+    expect(packed[2]?.data).toMatchObject({ deliverTo: { latitude: 37.5, longitude: 127 } });
+    await move(6, 37.6);
+    const [, , before, after] = await floor.said(
+      orderId,
+      "picking_started",
+      "picked",
+      "packed",
+      "delivery_changed",
+    );
+    expect(after?.data).toMatchObject({ deliverTo: { latitude: 37.6, longitude: 127 } });
+    expect(after?.version).toBeGreaterThan(before?.version ?? 0);
+    expect((await floor.listOf(orderId)).state).toBe("packed");
   });
 });

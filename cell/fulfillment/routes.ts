@@ -140,6 +140,7 @@ function toAnswer(list: PickList): PickListAnswer {
     ...(list.tote === undefined ? {} : { tote: list.tote }),
     ...(list.packageBarcode === undefined ? {} : { packageBarcode: list.packageBarcode }),
     promisedAt: list.promisedAt.toISOString(),
-    lines: list.lines.map((line) => ({ ...line })),
+    // Nobody has to go for what was cancelled altogether.
+    lines: list.lines.filter(({ quantity }) => quantity > 0).map((line) => ({ ...line })),
   };
 }

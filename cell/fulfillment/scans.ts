@@ -1,17 +1,9 @@
 import type { ServiceClient } from "../../platform/fetch.ts";
-import { appendEvent } from "../../platform/outbox.ts";
 import { type Failure, fail, type ProblemCode } from "../../platform/problem.ts";
 import type { Sql, Tx } from "../../platform/sql.ts";
-import { fulfillmentPicked, fulfillmentShort } from "./contract.ts";
-import {
-  allResolved,
-  nextPickListState,
-  nothingPicked,
-  openUnits,
-  type PickLine,
-  resolveLines,
-  unitsBySku,
-} from "./domain.ts";
+import { fulfillmentShort } from "./contract.ts";
+import { openUnits, type PickLine, resolveLines } from "./domain.ts";
+import { saveResolved, say } from "./resolving.ts";
 import {
   applyScan,
   dropScan,
@@ -139,25 +131,12 @@ async function count(tx: Tx, scan: Scan): Promise<void> {
   const list = await findPickList(tx, scan.pickListId, true);
   if (!list || !(await applyScan(tx, scan))) return;
   const lines = resolveLines(list.lines, scan);
-  const base = { orderId: list.orderId, pickListId: list.id };
   let { version } = list;
-  const say = (type: string, data: object) =>
-    appendEvent(tx, "fulfillment", {
-      type,
-      subject: list.id,
-      version: ++version,
-      data: { ...base, ...data },
-    });
   if (scan.kind !== "pick") {
     const sku = lines.find(({ id }) => id === scan.lineId)?.sku ?? "";
-    await say(fulfillmentShort.type, { lines: [{ sku, quantity: scan.quantity }] });
+    await say(tx, list, ++version, fulfillmentShort.type, { lines: [{ sku, quantity: scan.quantity }] });
   }
-  const resolved = scan.kind !== "recount" && allResolved(lines);
-  const none = nothingPicked(lines);
-  const state = resolved ? nextPickListState(list.state, none ? "exhaust" : "resolve") : undefined;
-  if (state !== undefined) {
-    const short = unitsBySku(lines, (line) => line.short);
-    await say(fulfillmentPicked.type, { short, nothingPicked: none });
-  }
-  await savePickList(tx, list.id, { state: state ?? list.state, version });
+  // A recount comes when all is resolved already: the picker packs next.
+  if (scan.kind === "recount") await savePickList(tx, list.id, { state: list.state, version });
+  else await saveResolved(tx, list, lines, version);
 }

@@ -1,5 +1,4 @@
 import type { ServiceClient } from "../../platform/fetch.ts";
-import { appendEvent } from "../../platform/outbox.ts";
 import { type Failure, fail } from "../../platform/problem.ts";
 import type { Sql, Tx } from "../../platform/sql.ts";
 import {
@@ -19,6 +18,7 @@ import {
   unitsBySku,
   weightFits,
 } from "./domain.ts";
+import { say } from "./resolving.ts";
 import type { Done, Scans } from "./scans.ts";
 import { pendingScans } from "./scanstore.ts";
 import { findPickList, isLabelTaken, type PickList, savePickList } from "./store.ts";
@@ -223,9 +223,4 @@ async function returnStock(inventory: ServiceClient, list: PickList): Promise<Do
     body: { reason: "order cancelled on the floor" },
   });
   return released.ok || released.code === "not-found" ? { ok: true } : released;
-}
-
-async function say(tx: Tx, list: PickList, version: number, type: string, data: object = {}): Promise<void> {
-  const base = { orderId: list.orderId, pickListId: list.id };
-  await appendEvent(tx, "fulfillment", { type, subject: list.id, version, data: { ...base, ...data } });
 }

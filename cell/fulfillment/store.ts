@@ -39,6 +39,7 @@ interface LineRow {
   quantity: number;
   picked: number;
   short: number;
+  cancelled: number;
 }
 
 const LIST_COLUMNS =
@@ -51,7 +52,7 @@ function toLine(row: LineRow): PickLine {
     barcode: row.barcode,
     weightGrams: row.weight_grams,
     bin: { aisle: row.aisle, position: row.bin_position, level: row.level },
-    quantity: row.quantity,
+    quantity: row.quantity - row.cancelled,
     picked: row.picked,
     short: row.short,
   };
@@ -163,6 +164,38 @@ export async function savePickList(
        package_barcode = COALESCE($5, package_barcode), updated_at = now() WHERE id = $1`,
     [id, change.state, change.version, change.tote ?? null, change.packageBarcode ?? null],
   );
+}
+
+/** Takes units off a list. `cancelled` is what of a bin's units is cancelled in all, so that it may come twice and late. */
+export async function cancelUnits(
+  tx: Tx,
+  pickListId: string,
+  {
+    sku,
+    bin,
+    cancelled,
+  }: { readonly sku: string; readonly bin: PickLine["bin"]; readonly cancelled: number },
+): Promise<void> {
+  await tx.query(
+    `UPDATE fulfillment.pick_line SET cancelled = GREATEST(cancelled, $6)
+     WHERE pick_list_id = $1 AND sku = $2 AND aisle = $3 AND bin_position = $4 AND level = $5`,
+    [pickListId, sku, bin.aisle, bin.position, bin.level, cancelled],
+  );
+}
+
+/** Where a package goes and until when, unless a later word on it is known; false then. */
+export async function saveDelivery(
+  tx: Tx,
+  pickListId: string,
+  delivery: Pick<PickList, "deliverTo" | "promisedAt"> & { readonly orderVersion: number },
+): Promise<boolean> {
+  const { deliverTo, promisedAt, orderVersion } = delivery;
+  const rows = await tx.query(
+    `UPDATE fulfillment.pick_list SET latitude = $2, longitude = $3, promised_at = $4, delivery_version = $5, updated_at = now()
+     WHERE id = $1 AND delivery_version < $5 RETURNING id`,
+    [pickListId, deliverTo.latitude, deliverTo.longitude, promisedAt, orderVersion],
+  );
+  return rows.length === 1;
 }
 
 export async function callOff(tx: Tx, orderId: string): Promise<void> {

@@ -2,18 +2,10 @@ import type { Logger } from "../../platform/log.ts";
 import { appendEvent, appendEvents } from "../../platform/outbox.ts";
 import type { Ended } from "../../platform/saga.ts";
 import type { Tx } from "../../platform/sql.ts";
-import { orderConfirmed } from "./contract.ts";
 import { decide, type OrderEvent, type OrderState } from "./domain.ts";
-import { holdIdOf } from "./effects.ts";
 import type { Placing } from "./placing.ts";
-import {
-  appendLogs,
-  lockOrders,
-  type NewLogEntry,
-  type Order,
-  saveMoves,
-  savePaymentStatus,
-} from "./store.ts";
+import { confirmedEvent, saveReview } from "./review.ts";
+import { appendLogs, lockOrders, type NewLogEntry, type Order, saveAuthorised, saveMoves } from "./store.ts";
 import { haveParked, transition } from "./transitions.ts";
 
 /** An order on its way to `confirmed` with the moves that take it there. */
@@ -36,9 +28,10 @@ export async function confirmAll(tx: Tx, ended: readonly Ended<Placing>[], log: 
   const ids = ended.map(({ id }) => id);
   const orders = new Map((await lockOrders(tx, ids)).map((order) => [order.id, order]));
   const waiting = await haveParked(tx, ids);
+  const reviewed = new Set(ended.filter(({ state }) => state.needsReview).map(({ id }) => id));
   const ways = new Map<string, Way>();
   for (const order of orders.values()) {
-    const way = waiting.has(order.id) ? undefined : wayOf(order);
+    const way = waiting.has(order.id) || reviewed.has(order.id) ? undefined : wayOf(order);
     if (way) ways.set(order.id, way);
   }
   await take(tx, [...ways.values()]);
@@ -47,7 +40,7 @@ export async function confirmAll(tx: Tx, ended: readonly Ended<Placing>[], log: 
     "orders",
     ended.flatMap(({ id, state, traceparent }) => {
       const way = ways.get(id);
-      return way ? [{ ...confirmedEvent(moved(way), state), traceparent }] : [];
+      return way ? [{ ...confirmedEvent(moved(way), state.allocated), traceparent }] : [];
     }),
   );
   for (const { id, state } of ended) if (!ways.has(id)) await confirmOne(tx, id, state, log);
@@ -90,19 +83,18 @@ async function take(tx: Tx, ways: readonly Way[]): Promise<void> {
   );
 }
 
-/** Moves the order past `reserved`, if the hold was not written down yet, and on to `confirmed`. */
+/** Moves the order past `reserved`, if the hold was not written down yet, and on to `confirmed`, or to who looks at its payment. */
 async function confirmOne(tx: Tx, orderId: string, state: Placing, log: Logger): Promise<void> {
   await noteHold(tx, orderId, log);
-  const eventId = `${orderId}:confirm`;
-  const done = await transition(
-    tx,
-    { orderId, event: "confirm", eventId, actor: ACTOR },
-    { park: false, log },
-  );
+  const event = state.needsReview ? "review.ask" : "confirm";
+  // Before the move: a decision that came early is applied with it.
+  if (state.needsReview) await saveReview(tx, orderId, state.allocated ?? []);
+  await saveAuthorised(tx, orderId);
+  const eventId = `${orderId}:${event}`;
+  const done = await transition(tx, { orderId, event, eventId, actor: ACTOR }, { park: false, log });
   if (!done.order || done.outcome !== "applied")
     throw new Error(`order ${orderId} cannot be confirmed: ${done.outcome}`);
-  await savePaymentStatus(tx, orderId, "authorised");
-  await appendEvent(tx, "orders", confirmedEvent(done.order, state));
+  if (!state.needsReview) await appendEvent(tx, "orders", confirmedEvent(done.order, state.allocated));
 }
 
 /** Says in the order that its stock is held: the saga has known it since the hold, and writes it with its end. */
@@ -111,16 +103,4 @@ export async function noteHold(tx: Tx, orderId: string, log: Logger): Promise<vo
   if (order?.state !== "created") return;
   const eventId = `${orderId}:reserve.ok`;
   await transition(tx, { orderId, event: "reserve.ok", eventId, actor: ACTOR }, { park: false, log });
-}
-
-function confirmedEvent(order: Order, { orderId, allocated }: Placing) {
-  return {
-    type: orderConfirmed.type,
-    subject: orderId,
-    version: order.version,
-    data: orderConfirmed.parse({
-      ...{ orderId, holdId: holdIdOf(orderId), lines: allocated, deliverTo: order.deliverTo },
-      ...{ promisedAt: order.promisedAt.toISOString(), total: order.total },
-    }),
-  };
 }

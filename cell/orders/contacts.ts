@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import type { Tx } from "../../platform/sql.ts";
 import type { PlaceBody } from "./contract.ts";
 
@@ -10,6 +10,10 @@ export interface Contacts {
   seal(orderId: string, contact: Contact): SealedContact;
   saveAll(tx: Tx, contacts: readonly SealedContact[]): Promise<void>;
   read(tx: Tx, orderId: string): Promise<Contact | undefined>;
+  /** Takes the place of the contact that is there. */
+  replace(tx: Tx, contact: SealedContact): Promise<void>;
+  /** Names by which customers and addresses can be told apart and nothing else be learned: HMAC-SHA256 under a key of the cell's. */
+  digests(sub: string, contact: Contact): { readonly customer: string; readonly address: string };
 }
 
 /** One order's contact as it is stored. */
@@ -29,7 +33,20 @@ const KEY_BYTES = 32;
 export function createContacts(secret: string): Contacts {
   const salt = createHash("sha256").update("fulfillment-cells contact").digest();
   const wrapping = Buffer.from(hkdfSync("sha256", secret, salt, "wrap order keys", KEY_BYTES));
+  const telling = Buffer.from(hkdfSync("sha256", secret, salt, "tell customers apart", KEY_BYTES));
+  const digest = (kind: string, text: string) =>
+    createHmac("sha256", telling).update(`${kind}\n${text}`).digest("base64url");
   return {
+    digests: (sub, { address }) => ({
+      customer: digest("customer", sub),
+      address: digest("address", plainAddress(address)),
+    }),
+    async replace(tx, { orderId, wrappedKey, nonce, ciphertext, tag }) {
+      await tx.query(
+        "UPDATE orders.contact SET wrapped_key = $2, nonce = $3, ciphertext = $4, tag = $5 WHERE order_id = $1",
+        [orderId, wrappedKey, nonce, ciphertext, tag],
+      );
+    },
     seal(orderId, contact) {
       const key = randomBytes(KEY_BYTES);
       const wrapped = seal(wrapping, key, orderId);
@@ -68,6 +85,15 @@ export function createContacts(secret: string): Contacts {
       return JSON.parse(text.toString("utf8")) as Contact;
     },
   };
+}
+
+/** The same door however it was typed. */
+function plainAddress(address: string): string {
+  return address
+    .normalize("NFKC")
+    .toLowerCase()
+    .replace(/[\s,.]+/g, " ")
+    .trim();
 }
 
 interface Sealed {

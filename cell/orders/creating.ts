@@ -53,7 +53,8 @@ export function createCreating(deps: CreatingDeps): (wish: Wish) => Promise<Crea
       tx,
       wanted.map(({ order }) => order),
     );
-    const made = new Map(inserted.map((order) => [order.id, { order, placing: placingOf(order) }]));
+    const contactOf = new Map(wanted.map(({ wish, order }) => [order.id, wish.body.contact]));
+    const made = new Map(inserted.map((order) => [order.id, { order, placing: begin(order, contactOf) }]));
     const own = wanted.filter(({ order }) => made.has(order.id));
     if (own.length > 0) {
       const entry = { version: 1, event: "create", from: "", to: "created", outcome: "applied" } as const;
@@ -74,6 +75,11 @@ export function createCreating(deps: CreatingDeps): (wish: Wish) => Promise<Crea
       );
     }
     return drafts.map(({ order, refused }) => refused ?? (order && made.get(order.id)));
+  }
+
+  function begin(order: Order, contactOf: ReadonlyMap<string, PlaceBody["contact"]>): Placing {
+    const contact = contactOf.get(order.id);
+    return { ...placingOf(order), ...(contact ? { risk: contacts.digests(order.sub, contact) } : {}) };
   }
 
   function draft(

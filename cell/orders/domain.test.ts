@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   amountDue,
   decide,
+  decideReturn,
   EVENTS,
   effectsOf,
   isWaiting,
@@ -11,9 +12,16 @@ import {
   PAYMENT_STATUSES,
   PUBLIC_STATUSES,
   publicStatus,
+  RETURN_EVENTS,
+  RETURN_STATES,
+  type ReturnEvent,
+  type ReturnState,
   STATES,
   TERMINAL,
   TRANSITIONS,
+  unitsOf,
+  without,
+  worthOf,
 } from "./domain.ts";
 
 /** The machine as the domain rules tell it, written a second time by hand: state, event, next state. */
@@ -27,13 +35,23 @@ const ALLOWED: readonly (readonly [OrderState, OrderEvent, OrderState])[] = [
   ["reserved", "allocate.short", "rejected"],
   ["reserved", "abandon", "rejected"],
   ["reserved", "cancel", "cancelled"],
+  ["reserved", "review.ask", "review"],
+  ["review", "review.pass", "confirmed"],
+  ["review", "review.refuse", "cancelled"],
+  ["review", "lines.cancel", "review"],
+  ["review", "delivery.change", "review"],
+  ["review", "cancel", "cancelled"],
   ["confirmed", "pick.start", "picking"],
+  ["confirmed", "lines.cancel", "confirmed"],
+  ["confirmed", "delivery.change", "confirmed"],
   ["confirmed", "cancel", "cancelled"],
   ["picking", "short.ask", "substitution_pending"],
   ["picking", "lines.resolved", "picked"],
   ["picking", "all.short", "cancelled"],
+  ["picking", "lines.cancel", "picking"],
   ["picking", "cancel", "cancelling"],
   ["substitution_pending", "substitution.resolved", "picking"],
+  ["substitution_pending", "lines.cancel", "substitution_pending"],
   ["substitution_pending", "cancel", "cancelling"],
   ["picked", "pack.ok", "packed"],
   ["picked", "pack.mismatch", "picking"],
@@ -91,6 +109,13 @@ describe("the machine", () => {
   });
 
   test.each<[OrderState, OrderEvent, "stale" | "too-early"]>([
+    ["reserved", "review.pass", "too-early"],
+    ["reserved", "lines.cancel", "too-early"],
+    ["created", "delivery.change", "too-early"],
+    ["confirmed", "review.pass", "stale"],
+    ["cancelled", "review.refuse", "stale"],
+    ["picking", "delivery.change", "stale"],
+    ["picked", "lines.cancel", "stale"],
     ["confirmed", "pack.ok", "too-early"],
     ["confirmed", "offer.accepted", "too-early"],
     ["confirmed", "proof", "too-early"],
@@ -179,11 +204,40 @@ describe("events that come in any order", () => {
   });
 });
 
+describe("a return", () => {
+  const WAY: readonly (readonly [ReturnState, ReturnEvent, ReturnState])[] = [
+    ["requested", "receive", "received"],
+    ["requested", "expire", "expired"],
+    ["received", "inspect", "inspected"],
+    ["received", "reject", "rejected"],
+    ["inspected", "close", "closed"],
+    ["inspected", "hold", "held"],
+  ];
+
+  test("moves on by these and nothing else; what may still come is too early", () => {
+    const rank = { requested: 0, received: 1, inspected: 2, closed: 3, rejected: 3, expired: 3, held: 3 };
+    for (const state of RETURN_STATES)
+      for (const event of RETURN_EVENTS) {
+        const way = WAY.find(([from, what]) => from === state && what === event);
+        const comes = WAY.some(
+          ([from, what]) => what === event && rank[from] > rank[state] && rank[state] < 3,
+        );
+        expect([state, event, decideReturn(state, event)]).toEqual([
+          state,
+          event,
+          way ? { outcome: "applied", to: way[2] } : { outcome: comes ? "too-early" : "stale" },
+        ]);
+      }
+  });
+});
+
 describe("effects", () => {
   test.each<[OrderState, OrderState, readonly string[]]>([
     ["arrived", "delivered", ["capture"]],
     ["out_for_delivery", "delivered", ["capture"]],
     ["confirmed", "cancelled", ["release", "void"]],
+    ["review", "cancelled", ["release", "void"]],
+    ["review", "confirmed", []],
     ["cancelling", "cancelled", ["void"]],
     ["picking", "cancelled", ["void"]],
     ["returning", "returned_to_center", ["void"]],
@@ -224,6 +278,7 @@ describe("the queue of the floor", () => {
     expect(STATES.filter(isWaiting)).toEqual([
       "created",
       "reserved",
+      "review",
       "confirmed",
       "picking",
       "substitution_pending",
@@ -249,6 +304,33 @@ describe("the amount due", () => {
         const total = lines.reduce((sum, line) => sum + line.quantity * line.price.amountMinor, 0);
         expect(amountDue(lines, [])).toBe(total);
         expect(amountDue(lines, lines)).toBe(0);
+      }),
+    );
+  });
+
+  test("is the same whether units were cancelled or are short, and both count", () => {
+    const lines = [
+      { sku: "a", quantity: 5, price: price(100) },
+      { sku: "b", quantity: 1, price: price(7) },
+    ];
+    expect(amountDue(lines, [{ sku: "a", quantity: 2 }], [{ sku: "a", quantity: 1 }])).toBe(207);
+    expect(amountDue(lines, [], [{ sku: "a", quantity: 3 }])).toBe(207);
+    expect(worthOf(lines, [{ sku: "a", quantity: 2 }])).toBe(200);
+    expect(worthOf(lines, [{ sku: "a", quantity: 50 }])).toBe(500);
+  });
+
+  test("what is left and what is taken make the whole", () => {
+    const lineOf = fc.record({
+      sku: fc.constantFrom("a", "b", "c"),
+      quantity: fc.integer({ min: 1, max: 9 }),
+    });
+    fc.assert(
+      fc.property(fc.array(lineOf, { maxLength: 8 }), fc.array(lineOf, { maxLength: 8 }), (lines, taken) => {
+        const [all, less, left] = [unitsOf(lines), unitsOf(taken), unitsOf(without(lines, taken))];
+        for (const sku of ["a", "b", "c"]) {
+          const want = Math.max(0, (all.get(sku) ?? 0) - (less.get(sku) ?? 0));
+          expect(left.get(sku) ?? 0).toBe(want);
+        }
       }),
     );
   });

@@ -4,6 +4,7 @@ import type { Money } from "../../platform/money.ts";
 export const STATES = [
   "created",
   "reserved",
+  "review",
   "confirmed",
   "picking",
   "substitution_pending",
@@ -48,6 +49,11 @@ export const EVENTS = [
   "parcel.lost",
   "cancel",
   "putback.done",
+  "review.ask",
+  "review.pass",
+  "review.refuse",
+  "lines.cancel",
+  "delivery.change",
 ] as const;
 export type OrderEvent = (typeof EVENTS)[number];
 
@@ -61,19 +67,38 @@ export const TRANSITIONS: Readonly<Record<OrderState, Readonly<Partial<Record<Or
   },
   reserved: {
     confirm: "confirmed",
+    "review.ask": "review",
     "auth.failed": "payment_failed",
     "allocate.short": "rejected",
     abandon: "rejected",
     cancel: "cancelled",
   },
-  confirmed: { "pick.start": "picking", cancel: "cancelled" },
+  // A person looks at the payment before the floor is told: stock is allocated and money authorised, so both ways out are short.
+  review: {
+    "review.pass": "confirmed",
+    "review.refuse": "cancelled",
+    "lines.cancel": "review",
+    "delivery.change": "review",
+    cancel: "cancelled",
+  },
+  confirmed: {
+    "pick.start": "picking",
+    "lines.cancel": "confirmed",
+    "delivery.change": "confirmed",
+    cancel: "cancelled",
+  },
   picking: {
+    "lines.cancel": "picking",
     "short.ask": "substitution_pending",
     "lines.resolved": "picked",
     "all.short": "cancelled",
     cancel: "cancelling",
   },
-  substitution_pending: { "substitution.resolved": "picking", cancel: "cancelling" },
+  substitution_pending: {
+    "substitution.resolved": "picking",
+    "lines.cancel": "substitution_pending",
+    cancel: "cancelling",
+  },
   picked: { "pack.ok": "packed", "pack.mismatch": "picking", cancel: "cancelling" },
   packed: { "offer.accepted": "courier_assigned", cancel: "cancelling" },
   courier_assigned: { handover: "out_for_delivery", "courier.lost": "packed", cancel: "cancelling" },
@@ -102,22 +127,23 @@ export function isWaiting(state: OrderState): boolean {
 const PROGRESS: Readonly<Record<OrderState, number>> = {
   created: 0,
   reserved: 1,
-  confirmed: 2,
-  picking: 3,
-  substitution_pending: 3,
-  picked: 4,
-  packed: 5,
-  courier_assigned: 6,
-  out_for_delivery: 7,
-  arrived: 8,
-  returning: 9,
-  cancelling: 9,
-  delivered: 10,
-  cancelled: 10,
-  rejected: 10,
-  payment_failed: 10,
-  returned_to_center: 10,
-  lost: 10,
+  review: 2,
+  confirmed: 3,
+  picking: 4,
+  substitution_pending: 4,
+  picked: 5,
+  packed: 6,
+  courier_assigned: 7,
+  out_for_delivery: 8,
+  arrived: 9,
+  returning: 10,
+  cancelling: 10,
+  delivered: 11,
+  cancelled: 11,
+  rejected: 11,
+  payment_failed: 11,
+  returned_to_center: 11,
+  lost: 11,
 };
 
 export type Decision =
@@ -151,7 +177,7 @@ export type Effect = "capture" | "void" | "release";
 /** What must happen outside once a shipment has come into a state. The saga compensates for what fails before `confirmed`. */
 export function effectsOf(from: OrderState, to: OrderState): readonly Effect[] {
   if (to === "delivered") return ["capture"];
-  if (to === "cancelled" && from === "confirmed") return ["release", "void"];
+  if (to === "cancelled" && (from === "confirmed" || from === "review")) return ["release", "void"];
   // Stock that was touched is put back by the floor; only the money is ours here.
   if (to === "cancelled" && (from === "cancelling" || from === "picking")) return ["void"];
   if (to === "returned_to_center" || to === "lost") return ["void"];
@@ -189,6 +215,7 @@ export type PublicStatus = (typeof PUBLIC_STATUSES)[number];
 const WORD: Readonly<Record<OrderState, PublicStatus>> = {
   created: "created",
   reserved: "reserved",
+  review: "reserved",
   confirmed: "reserved",
   picking: "picking",
   substitution_pending: "picking",
@@ -229,10 +256,27 @@ export interface ShortLine {
   readonly quantity: number;
 }
 
-/** What the customer owes: what was ordered less what the floor could not find. Minor units. */
-export function amountDue(lines: readonly PricedLine[], short: readonly ShortLine[]): number {
-  const missing = new Map<string, number>();
-  for (const { sku, quantity } of short) missing.set(sku, (missing.get(sku) ?? 0) + quantity);
+/** Units by SKU; several lines of one SKU count together. */
+export function unitsOf(lines: readonly ShortLine[]): Map<string, number> {
+  const units = new Map<string, number>();
+  for (const { sku, quantity } of lines) units.set(sku, (units.get(sku) ?? 0) + quantity);
+  return units;
+}
+
+/** What is left of some lines without others, by SKU; what would be nothing or less is not listed. */
+export function without(
+  lines: readonly ShortLine[],
+  ...taken: readonly (readonly ShortLine[])[]
+): ShortLine[] {
+  const less = unitsOf(taken.flat());
+  return [...unitsOf(lines)]
+    .map(([sku, quantity]) => ({ sku, quantity: quantity - (less.get(sku) ?? 0) }))
+    .filter(({ quantity }) => quantity > 0);
+}
+
+/** What the customer owes: what was ordered less what was cancelled and what the floor could not find. Minor units. */
+export function amountDue(lines: readonly PricedLine[], ...less: readonly (readonly ShortLine[])[]): number {
+  const missing = unitsOf(less.flat());
   let due = 0;
   for (const { sku, quantity, price } of lines) {
     const less = Math.min(quantity, missing.get(sku) ?? 0);
@@ -240,4 +284,53 @@ export function amountDue(lines: readonly PricedLine[], short: readonly ShortLin
     due += (quantity - less) * price.amountMinor;
   }
   return due;
+}
+
+/** The life of goods that come back. `held`: inventory or payments has refused, a person has to look. */
+export const RETURN_STATES = [
+  "requested",
+  "received",
+  "inspected",
+  "closed",
+  "rejected",
+  "expired",
+  "held",
+] as const;
+export type ReturnState = (typeof RETURN_STATES)[number];
+export const RETURN_EVENTS = ["receive", "inspect", "reject", "close", "hold", "expire"] as const;
+export type ReturnEvent = (typeof RETURN_EVENTS)[number];
+
+/** Any pair that is not listed changes nothing. */
+export const RETURN_TRANSITIONS: Readonly<
+  Record<ReturnState, Readonly<Partial<Record<ReturnEvent, ReturnState>>>>
+> = {
+  requested: { receive: "received", expire: "expired" },
+  received: { inspect: "inspected", reject: "rejected" },
+  inspected: { close: "closed", hold: "held" },
+  closed: {},
+  rejected: {},
+  expired: {},
+  held: {},
+};
+
+/** What an event does to a return, with the same three outcomes as for an order. */
+export function decideReturn(
+  state: ReturnState,
+  event: ReturnEvent,
+):
+  | { readonly outcome: "applied"; readonly to: ReturnState }
+  | { readonly outcome: "stale" }
+  | { readonly outcome: "too-early" } {
+  const to = RETURN_TRANSITIONS[state][event];
+  if (to !== undefined) return { outcome: "applied", to };
+  const isAhead = (from: ReturnState): boolean =>
+    Object.values(RETURN_TRANSITIONS[from]).some(
+      (next) => RETURN_TRANSITIONS[next][event] !== undefined || isAhead(next),
+    );
+  return { outcome: isAhead(state) ? "too-early" : "stale" };
+}
+
+/** What these units cost at the prices of the order, never more than there is of each. Minor units. */
+export function worthOf(lines: readonly PricedLine[], units: readonly ShortLine[]): number {
+  return amountDue(lines) - amountDue(lines, units);
 }

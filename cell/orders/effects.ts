@@ -2,8 +2,8 @@ import type { ServiceClient } from "../../platform/fetch.ts";
 import { errorText, type Logger } from "../../platform/log.ts";
 import type { Failure } from "../../platform/problem.ts";
 import type { Sql, Tx } from "../../platform/sql.ts";
-import { amountDue, type Effect } from "./domain.ts";
-import { findOrder, type Order } from "./store.ts";
+import type { Effect } from "./domain.ts";
+import { dueOf, findOrder, type Order } from "./store.ts";
 
 /** The ids under which an order's hold and payment are known; derived, so that a repetition names the same ones. */
 export function holdIdOf(orderId: string): string {
@@ -86,7 +86,7 @@ function perform(deps: EffectDeps, order: Order, kind: Effect): Promise<{ ok: tr
     });
   if (kind === "void")
     return deps.payments.call({ method: "POST", path: `${intent}/void`, body: {}, idempotencyKey });
-  const amountMinor = amountDue(order.lines, order.shortLines);
+  const amountMinor = dueOf(order);
   // Nothing found on the floor, nothing to pay: the authorization is given back.
   if (amountMinor === 0)
     return deps.payments.call({ method: "POST", path: `${intent}/void`, body: {}, idempotencyKey });

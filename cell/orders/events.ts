@@ -5,8 +5,8 @@ import type { Logger } from "../../platform/log.ts";
 import { type Failure, fail } from "../../platform/problem.ts";
 import { moneySchema } from "../../platform/schemas.ts";
 import type { Tx } from "../../platform/sql.ts";
-import { amountDue, type OrderEvent, type PaymentStatus } from "./domain.ts";
-import { findOrder, type Order, savePaymentStatus } from "./store.ts";
+import { type OrderEvent, type PaymentStatus, without } from "./domain.ts";
+import { dueOf, findOrder, type Order, savePaymentStatus } from "./store.ts";
 import { transition } from "./transitions.ts";
 
 /** What orders reads of other slices' events: less than they carry, so that they may grow. */
@@ -20,11 +20,15 @@ const packed = z.looseObject({
   lines: z.array(z.looseObject({ sku: z.string(), quantity: z.int() })).optional(),
 });
 
+const decided = z.looseObject({ orderId: z.string(), decision: z.enum(["approve", "refuse"]) });
+const REVIEW_DECIDED = "payments.review_decided.v1";
+
 const refunded = z.looseObject({ total: moneySchema.optional() });
 
 /** The consumers that park what is too early. */
 export const FLOOR_CONSUMER = "orders-floor";
 export const ROAD_CONSUMER = "orders-road";
+export const REVIEW_CONSUMER = "orders-review";
 
 /** Which event of another slice moves an order by which event of the machine. */
 const MOVES: Readonly<Record<string, OrderEvent>> = {
@@ -93,6 +97,7 @@ export function createSubscriptions(log: Logger): Subscription[] {
   return [
     { consumer: FLOOR_CONSUMER, from: "fulfillment", types: types("fulfillment"), handle: moveOrder },
     { consumer: ROAD_CONSUMER, from: "dispatch", types: types("dispatch"), handle: moveOrder },
+    { consumer: REVIEW_CONSUMER, from: "payments", types: [REVIEW_DECIDED], handle: moveOrder },
     { consumer: "orders-money", from: "payments", types: Object.keys(PAYMENT_MOVES), handle: movePayment },
   ];
 }
@@ -101,11 +106,13 @@ export function createSubscriptions(log: Logger): Subscription[] {
 function isPartRefund(event: DomainEvent, order: Order): boolean {
   if (event.type !== "payments.refunded.v1") return false;
   const { total } = refunded.parse(event.data);
-  return total !== undefined && total.amountMinor < amountDue(order.lines, order.shortLines);
+  return total !== undefined && total.amountMinor < dueOf(order);
 }
 
 /** A list on which nothing could be picked ends the order instead of moving it on. */
 function machineEventOf(event: DomainEvent): OrderEvent | undefined {
+  if (event.type === REVIEW_DECIDED)
+    return decided.parse(event.data).decision === "approve" ? "review.pass" : "review.refuse";
   if (event.type !== "fulfillment.picked.v1") return MOVES[event.type];
   const data = event.data as { nothingPicked?: boolean };
   return data.nothingPicked === true ? "all.short" : "lines.resolved";
@@ -122,12 +129,5 @@ async function shortLinesOf(
   const { lines } = packed.parse(event.data);
   const order = lines && (await findOrder(tx, orderId));
   if (!lines || !order) return [];
-  const found = new Map<string, number>();
-  for (const { sku, quantity } of lines) found.set(sku, (found.get(sku) ?? 0) + quantity);
-  const wanted = new Map<string, number>();
-  for (const { sku, quantity } of order.lines) wanted.set(sku, (wanted.get(sku) ?? 0) + quantity);
-  return [...wanted].flatMap(([sku, quantity]) => {
-    const missing = quantity - (found.get(sku) ?? 0);
-    return missing > 0 ? [{ sku, quantity: missing }] : [];
-  });
+  return without(order.lines, order.cancelledLines, lines);
 }

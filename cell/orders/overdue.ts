@@ -1,6 +1,6 @@
 import type { DomainEvent } from "../../platform/events.ts";
 import type { Sql } from "../../platform/sql.ts";
-import { FLOOR_CONSUMER, ROAD_CONSUMER } from "./events.ts";
+import { FLOOR_CONSUMER, REVIEW_CONSUMER, ROAD_CONSUMER } from "./events.ts";
 import type { ParkedDetails } from "./transitions.ts";
 
 /**
@@ -25,7 +25,7 @@ export async function buryOverdue(options: {
       await tx.query("DELETE FROM orders.parked_event WHERE event_id = $1", [eventId]);
       await tx.query("DELETE FROM orders.inbox WHERE event_id = $1 AND consumer = ANY($2)", [
         eventId,
-        [FLOOR_CONSUMER, ROAD_CONSUMER],
+        [FLOOR_CONSUMER, ROAD_CONSUMER, REVIEW_CONSUMER],
       ]);
     });
   }

@@ -19,7 +19,11 @@ export interface Placing {
   readonly total: Money;
   readonly method: string;
   readonly isHeld?: boolean;
+  /** Who pays and where to, as digests that only this cell can make. */
+  readonly risk?: { readonly customer: string; readonly address: string };
   readonly isAuthorised?: boolean;
+  /** A person has to look at the payment before the floor is told. */
+  readonly needsReview?: boolean;
   readonly allocated?: z.infer<typeof allocationAnswer>["lines"];
 }
 
@@ -33,7 +37,10 @@ export interface PlacingDeps {
   afterStep?(id: string, moment: string): void;
 }
 
-const intentAnswer = z.looseObject({ status: z.enum(["authorised", "declined", "unknown"]) });
+const intentAnswer = z.looseObject({
+  status: z.enum(["authorised", "declined", "unknown"]),
+  review: z.boolean().optional(),
+});
 
 /** After so many tries of a step the order is given up and compensated: a customer does not wait for ever. */
 const MAX_ATTEMPTS = 5;
@@ -107,6 +114,7 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
           orderId: state.orderId,
           amount: state.total,
           method: state.method,
+          ...(state.risk ? { risk: state.risk } : {}),
         },
         idempotencyKey: `${state.orderId}:authorize`,
         response: intentAnswer,
@@ -129,7 +137,7 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
           "processor-unavailable",
           "The payment cannot be authorised now; try again.",
         );
-      return { ...state, isAuthorised: true };
+      return { ...state, isAuthorised: true, ...(result.body.review ? { needsReview: true } : {}) };
     },
     async undo(state) {
       const path = `/internal/intents/${intentIdOf(state.orderId)}/void`;

@@ -51,6 +51,10 @@ export function priceLines(
   if (unknown.length > 0)
     return fail("unprocessable", `This center has no price for: ${unknown.join(", ")}.`, { unknown });
 
+  const foreign = lines.find(({ expectedPrice }) => expectedPrice && expectedPrice.currency !== currency);
+  if (foreign || [...prices.values()].some((price) => price.currency !== currency))
+    return fail("unprocessable", `This center sells in ${currency} only.`, { currency });
+
   const changed = lines.flatMap(({ sku, expectedPrice }) => {
     const price = prices.get(sku);
     return expectedPrice && price && !sameMoney(expectedPrice, price) ? [{ sku, price }] : [];
@@ -65,8 +69,6 @@ export function priceLines(
     if (!price) throw new Error(`no price for ${sku} after the check`);
     return { sku, quantity, price };
   });
-  if (priced.some(({ price }) => price.currency !== currency))
-    return fail("unprocessable", `This center sells in ${currency} only.`);
   const total = priced.reduce((sum, { price, quantity }) => addMoney(sum, timesMoney(price, quantity)), {
     amountMinor: 0,
     currency,

@@ -1,8 +1,7 @@
-import { created, defineRoute, type HttpRequest, noContent, ok, type Route } from "../../platform/http.ts";
+import { created, defineRoute, noContent, ok, type Route } from "../../platform/http.ts";
 import { fail, isFailure } from "../../platform/problem.ts";
 import type { Sql } from "../../platform/sql.ts";
 import {
-  cancelBody,
   closeKeyAnswer,
   closeKeyBody,
   contactSchema,
@@ -19,18 +18,26 @@ import {
   summaryAnswer,
 } from "./contract.ts";
 import { savePrices } from "./prices.ts";
-import type { OrdersService, Viewer } from "./service.ts";
+import { type AftercareDeps, createAftercareRoutes } from "./routes-after.ts";
 import { countOpen } from "./store.ts";
 import type { SummarySource } from "./summary.ts";
+import { viewerOf } from "./view.ts";
 
 const DEFAULT_PAGE = 50;
 /** Bounded, so that the counts stay cheap whatever the backlog. */
 const MAX_COUNTED = 10_000;
 
+/** What the routes call. */
+export interface RouteDeps extends AftercareDeps {
+  readonly sql: Sql;
+  readonly summary: SummarySource;
+}
+
 /** HTTP to the service. */
-export function createRoutes(deps: { service: OrdersService; sql: Sql; summary: SummarySource }): Route[] {
+export function createRoutes(deps: RouteDeps): Route[] {
   const { service, sql, summary } = deps;
   return [
+    ...createAftercareRoutes(deps),
     defineRoute({
       method: "POST",
       path: "/v1/prices",
@@ -107,19 +114,6 @@ export function createRoutes(deps: { service: OrdersService; sql: Sql; summary: 
     }),
     defineRoute({
       method: "POST",
-      path: "/v1/orders/:orderId/cancel",
-      summary: "Cancels an order that has not been handed over.",
-      access: { roles: ["customer"] },
-      body: cancelBody,
-      responses: { 200: orderAnswer },
-      async handler(request) {
-        const key = request.idempotencyKey ?? "";
-        const done = await service.cancel(request.params.orderId ?? "", viewerOf(request), key);
-        return done.ok ? ok(done.order) : done;
-      },
-    }),
-    defineRoute({
-      method: "POST",
       path: "/internal/orders/:orderId/handover",
       summary: "Lets the parcel leave, unless its order is being cancelled.",
       access: "internal",
@@ -176,9 +170,4 @@ export function createRoutes(deps: { service: OrdersService; sql: Sql; summary: 
       handler: async () => ok(await countOpen(sql, MAX_COUNTED)),
     }),
   ];
-}
-
-function viewerOf(request: HttpRequest): Viewer {
-  const { user } = request.principal;
-  return { sub: user?.sub ?? "", isStaff: user?.roles.includes("staff") ?? false };
 }

@@ -3,14 +3,15 @@ import type { Clock } from "../../platform/clock.ts";
 import { gather } from "../../platform/gather.ts";
 import type { Logger } from "../../platform/log.ts";
 import { type Failure, fail, type ProblemCode } from "../../platform/problem.ts";
-import type { SagaOutcome, SagaRunner } from "../../platform/saga.ts";
+import type { SagaRunner } from "../../platform/saga.ts";
 import type { Sql } from "../../platform/sql.ts";
 import type { Signer } from "../../platform/trust.ts";
 import type { Admitted } from "./admission.ts";
 import type { Contact, Contacts } from "./contacts.ts";
 import type { OrderAnswer, PlaceBody } from "./contract.ts";
 import { type Created, createCreating } from "./creating.ts";
-import { type OrderEvent, type OrderState, publicStatus } from "./domain.ts";
+import { changedMeanwhile } from "./cutting.ts";
+import type { OrderState } from "./domain.ts";
 import { closeKey, isClosed } from "./keys.ts";
 import type { Placing } from "./placing.ts";
 import {
@@ -19,11 +20,14 @@ import {
   findOrders,
   type LogEntry,
   listOrders,
+  lockOrder,
   type Order,
   readLog,
   type UserKey,
 } from "./store.ts";
-import { transition } from "./transitions.ts";
+import { type Transition, transition } from "./transitions.ts";
+import { findVisible, toAnswer, UNKNOWN_ORDER, type Viewer } from "./view.ts";
+import { waitFor } from "./waiting.ts";
 
 export interface OrdersDeps {
   readonly center: string;
@@ -38,11 +42,6 @@ export interface OrdersDeps {
   newOrderId(): string;
   /** Whether this user may place one more order here now. */
   admit(sub: string): Admitted;
-}
-
-export interface Viewer {
-  readonly sub: string;
-  readonly isStaff: boolean;
 }
 
 type Found<T> = ({ readonly ok: true } & T) | Failure;
@@ -60,7 +59,13 @@ export interface OrdersService {
     viewer: Viewer,
     page: { cursor?: string | undefined; status?: string | undefined; limit: number },
   ): Promise<{ orders: OrderAnswer[]; nextCursor?: string }>;
-  cancel(id: string, viewer: Viewer, eventId: string): Promise<Found<{ order: OrderAnswer }>>;
+  /** `expectedVersion`: not when the order has moved on since. */
+  cancel(
+    id: string,
+    viewer: Viewer,
+    eventId: string,
+    expectedVersion?: number,
+  ): Promise<Found<{ order: OrderAnswer }>>;
   /** A courier is about to take the parcel along: the one moment at which an order that is being cancelled can still be stopped. */
   handOver(id: string, assignmentId: string): Promise<{ ok: true } | Failure>;
   /** Closes a key of a user's here; answers the order that is there already. */
@@ -69,9 +74,6 @@ export interface OrdersService {
   ownerOf(id: string): Promise<string | undefined>;
 }
 
-/** How long a customer waits for the saga at most; after that the key brings the answer. */
-const PLACE_WAIT_MS = 8_000;
-const PLACE_POLL_MS = 150;
 const LOOKED_UP_AT_ONCE = 64;
 /** States after a handover; a second courier may have to take a parcel over whose first one was cut off in the act. */
 const ON_THE_ROAD: ReadonlySet<OrderState> = new Set(["out_for_delivery", "arrived"]);
@@ -79,7 +81,6 @@ const ON_THE_ROAD: ReadonlySet<OrderState> = new Set(["out_for_delivery", "arriv
 const REFUSALS: ReadonlySet<ProblemCode> = new Set(["price-changed", "not-accepting", "key-closed"]);
 /** How an order ends that was never placed. */
 const NOT_PLACED: ReadonlySet<OrderState> = new Set(["rejected", "payment_failed"]);
-const UNKNOWN_ORDER = fail("not-found", "There is no such order.");
 
 /** The use cases of orders. */
 export function createOrdersService(deps: OrdersDeps): OrdersService {
@@ -129,31 +130,14 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
     return { order };
   }
 
-  async function waitFor(
-    id: string,
-    placing: Placing | undefined,
-    deadlineMs: number,
-  ): Promise<SagaOutcome<Placing>> {
-    const untilMs = Math.min(deps.clock.nowMs() + PLACE_WAIT_MS, deadlineMs - 500);
-    for (let started = placing; ; started = undefined) {
-      const outcome = await saga.run(id, started);
-      if (outcome.status !== "pending" || deps.clock.nowMs() >= untilMs) return outcome;
-      await new Promise((resolve) => setTimeout(resolve, PLACE_POLL_MS));
-    }
-  }
-
-  async function visible(id: string, viewer: Viewer): Promise<Order | undefined> {
-    const order = await findOrder(sql, id);
-    // Somebody else's order is told like one that does not exist.
-    return order && (viewer.isStaff || order.sub === viewer.sub) ? order : undefined;
-  }
+  const visible = (id: string, viewer: Viewer) => findVisible(sql, id, viewer);
 
   return {
     async place(sub, key, body, deadlineMs) {
       const found = await findOrCreate(sub, key, body);
       if ("ok" in found) return REFUSALS.has(found.code) ? refuse(found, key) : found;
       const made = found.order;
-      const outcome = await waitFor(made.id, found.placing, deadlineMs);
+      const outcome = await waitFor(saga, made.id, deps.clock, deadlineMs, found.placing);
       if (outcome.status === "pending")
         return fail(
           "outcome-unknown",
@@ -187,7 +171,7 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
       const orders = page.orders.map((order) => toAnswer(order, center));
       return page.nextCursor === undefined ? { orders } : { orders, nextCursor: page.nextCursor };
     },
-    async cancel(id, viewer, eventId) {
+    async cancel(id, viewer, key, expectedVersion) {
       const order = await visible(id, viewer);
       if (!order) return UNKNOWN_ORDER;
       if (order.state === "created" || order.state === "reserved")
@@ -197,15 +181,19 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
           { state: order.state },
           1,
         );
-      const event: OrderEvent = "cancel";
       const actor = viewer.isStaff ? "staff" : "customer";
-      const moved = await sql.transaction((tx) =>
-        transition(tx, { orderId: id, event, eventId: `cancel:${eventId}`, actor }, { park: false, log }),
-      );
+      const request: Transition = { orderId: id, event: "cancel", eventId: `cancel:${key}`, actor };
+      const moved = await sql.transaction(async (tx) => {
+        const locked = expectedVersion === undefined ? undefined : await lockOrder(tx, id);
+        if (locked && locked.version !== expectedVersion && !isCancelled(locked))
+          return changedMeanwhile(locked);
+        return transition(tx, request, { park: false, log });
+      });
+      if ("ok" in moved) return moved;
       if (!moved.order) return UNKNOWN_ORDER;
       const { state } = moved.order;
       // Asking twice for what has happened is no mistake of the customer's.
-      if (moved.outcome === "applied" || state === "cancelled" || state === "cancelling")
+      if (moved.outcome === "applied" || isCancelled(moved.order))
         return { ok: true, order: toAnswer(moved.order, center) };
       return fail("conflict", `An order that is ${state} can no longer be cancelled.`, { state });
     },
@@ -232,18 +220,6 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
   };
 }
 
-function toAnswer(order: Order, center: string): OrderAnswer {
-  return {
-    id: order.id,
-    center,
-    status: publicStatus(order.state, order.paymentStatus, order.shortLines.length > 0),
-    state: order.state,
-    paymentStatus: order.paymentStatus,
-    lines: [...order.lines],
-    shortLines: [...order.shortLines],
-    total: order.total,
-    promisedAt: order.promisedAt.toISOString(),
-    createdAt: order.createdAt.toISOString(),
-    version: order.version,
-  };
+function isCancelled({ state }: Order): boolean {
+  return state === "cancelled" || state === "cancelling";
 }

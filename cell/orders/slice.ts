@@ -4,13 +4,18 @@ import type { BuiltSlice, SliceContext, SliceDefinition } from "../../platform/s
 import type { Worker } from "../../platform/workers.ts";
 import { createAdmission } from "./admission.ts";
 import { createContacts } from "./contacts.ts";
+import { createCutting } from "./cutting.ts";
+import { createDeliveries } from "./delivery.ts";
 import { runEffects } from "./effects.ts";
 import { createSubscriptions } from "./events.ts";
 import { sweepClosedKeys } from "./keys.ts";
 import { buryOverdue } from "./overdue.ts";
 import { createPlacing } from "./placing.ts";
+import { createRefunds } from "./refunds.ts";
+import { createReturns } from "./returns.ts";
 import { createRoutes } from "./routes.ts";
 import { createOrdersService } from "./service.ts";
+import { createSettling } from "./settling.ts";
 import { createSummary } from "./summary.ts";
 
 /** What a test may hang into the slice. */
@@ -36,6 +41,7 @@ function build(context: SliceContext, hooks: OrdersHooks): BuiltSlice {
   const { inventory, payments } = clients;
   const saga = createPlacing({ sql, inventory, payments, holder, log, ...hooks });
   const admission = createAdmission(env.MAX_ORDERS_PER_MINUTE, clock);
+  const contacts = createContacts(contactSecret(env.TRUST_DIR));
   const service = createOrdersService({
     center,
     sql,
@@ -43,7 +49,7 @@ function build(context: SliceContext, hooks: OrdersHooks): BuiltSlice {
     signer,
     clock,
     log,
-    contacts: createContacts(contactSecret(env.TRUST_DIR)),
+    contacts,
     currency: env.CURRENCY,
     promiseMinutes: env.SERVICE_LEVEL_MINUTES,
     newOrderId: () => context.newId("ord"),
@@ -58,12 +64,49 @@ function build(context: SliceContext, hooks: OrdersHooks): BuiltSlice {
     maxOrdersPerMinute: env.MAX_ORDERS_PER_MINUTE,
     admitting: admission.admitting,
   });
+  const cutting = createCutting({ sql, inventory, holder, clock, log });
+  const settling = createSettling({ sql, inventory, payments, holder, log });
+  const returns = createReturns({
+    sql,
+    log,
+    returnDays: env.RETURN_DAYS,
+    newReturnId: () => context.newId("ret"),
+    settle: settling.startReturn,
+    carryOut: (id) => settling.carryOut("returns", id),
+  });
+  const deliveries = createDeliveries({
+    sql,
+    contacts,
+    log,
+    centerAt: { latitude: env.CENTER_LATITUDE, longitude: env.CENTER_LONGITUDE },
+    promiseMinutes: env.SERVICE_LEVEL_MINUTES,
+  });
+  const refunds = createRefunds({
+    sql,
+    start: settling.startRefund,
+    carryOut: (id) => settling.carryOut("refunds", id),
+  });
   const workers: Worker[] = [
     {
       name: "sagas",
       intervalMs: 500,
       async run() {
         await saga.resume(SAGAS_PER_ROUND);
+      },
+    },
+    {
+      name: "aftercare",
+      intervalMs: 1_000,
+      async run() {
+        for (const { resume } of [cutting.saga, settling.returns, settling.refunds])
+          await resume(SAGAS_PER_ROUND);
+      },
+    },
+    {
+      name: "overdue-returns",
+      intervalMs: 60_000,
+      async run() {
+        await returns.expire(OVERDUE_PER_ROUND);
       },
     },
     {
@@ -89,7 +132,7 @@ function build(context: SliceContext, hooks: OrdersHooks): BuiltSlice {
     },
   ];
   return {
-    routes: createRoutes({ service, sql, summary }),
+    routes: createRoutes({ center, service, sql, summary, cutting, deliveries, returns, refunds }),
     subscriptions: createSubscriptions(log),
     workers,
   };

@@ -1,6 +1,7 @@
 import type { Money } from "../../platform/money.ts";
 import type { Tx } from "../../platform/sql.ts";
 import {
+  amountDue,
   isWaiting,
   type OrderState,
   type PaymentStatus,
@@ -22,6 +23,8 @@ export interface Order {
   readonly paymentMethod: string;
   readonly lines: readonly PricedLine[];
   readonly shortLines: readonly ShortLine[];
+  /** Units that the customer has cancelled. */
+  readonly cancelledLines: readonly ShortLine[];
   readonly total: Money;
   readonly deliverTo: { readonly latitude: number; readonly longitude: number };
   readonly promisedAt: Date;
@@ -39,6 +42,7 @@ interface OrderRow {
   payment_method: string;
   lines: PricedLine[];
   short_lines: ShortLine[];
+  cancelled_lines: ShortLine[];
   total_minor: number;
   currency: string;
   latitude: number;
@@ -48,7 +52,7 @@ interface OrderRow {
 }
 
 const COLUMNS = `id, sub, idempotency_key, body_hash, state, version, payment_status, payment_method, lines, short_lines,
-  total_minor, currency, latitude, longitude, promised_at, created_at`;
+  cancelled_lines, total_minor, currency, latitude, longitude, promised_at, created_at`;
 
 function toOrder(row: OrderRow): Order {
   return {
@@ -62,6 +66,7 @@ function toOrder(row: OrderRow): Order {
     paymentMethod: row.payment_method,
     lines: row.lines,
     shortLines: row.short_lines,
+    cancelledLines: row.cancelled_lines,
     total: { amountMinor: row.total_minor, currency: row.currency },
     deliverTo: { latitude: row.latitude, longitude: row.longitude },
     promisedAt: row.promised_at,
@@ -177,12 +182,21 @@ export async function listOrders(
   },
 ): Promise<{ orders: Order[]; nextCursor?: string }> {
   // Ids are UUIDv7 behind one prefix and center, so they sort by time.
-  const rows = await tx.query<OrderRow>(
-    `SELECT ${COLUMNS} FROM orders.orders
-     WHERE ($1::TEXT IS NULL OR sub = $1) AND ($2::TEXT IS NULL OR state = $2) AND ($3::TEXT IS NULL OR id < $3)
-     ORDER BY id DESC LIMIT $4`,
-    [filter.sub ?? null, filter.state ?? null, filter.cursor ?? null, filter.limit],
-  );
+  const rest = [filter.state ?? null, filter.cursor ?? null, filter.limit];
+  // Two statements, because no plan for both would use the index of a user's orders.
+  const rows =
+    filter.sub === undefined
+      ? await tx.query<OrderRow>(
+          `SELECT ${COLUMNS} FROM orders.orders WHERE ($1::TEXT IS NULL OR state = $1) AND ($2::TEXT IS NULL OR id < $2)
+           ORDER BY id DESC LIMIT $3`,
+          rest,
+        )
+      : await tx.query<OrderRow>(
+          `SELECT ${COLUMNS} FROM orders.orders
+           WHERE ($1::TEXT IS NULL OR state = $1) AND ($2::TEXT IS NULL OR id < $2) AND sub = $4
+           ORDER BY sub DESC, id DESC LIMIT $3`,
+          [...rest, filter.sub],
+        );
   const orders = rows.map(toOrder);
   const last = rows.length === filter.limit ? rows.at(-1) : undefined;
   return last ? { orders, nextCursor: last.id } : { orders };
@@ -214,6 +228,11 @@ export async function saveMoves(
   );
 }
 
+/** What the customer owes for an order. Minor units of its currency. */
+export function dueOf(order: Pick<Order, "lines" | "shortLines" | "cancelledLines">): number {
+  return amountDue(order.lines, order.cancelledLines, order.shortLines);
+}
+
 /** How many orders the floor has yet to deal with, at most `limit`. */
 export async function countWaiting(tx: Tx, limit: number): Promise<number> {
   const [row] = await tx.query<{ open: number }>(
@@ -230,10 +249,12 @@ export async function countOpen(
 ): Promise<{ readonly openOrders: number; readonly openEffects: number }> {
   const [row] = await tx.query<{ orders: number; effects: number }>(
     `SELECT (SELECT count(*) FROM (SELECT 1 FROM orders.orders WHERE state <> ALL($1) LIMIT $2) AS o)::INT8 AS orders,
-            (SELECT count(*) FROM (SELECT 1 FROM orders.effect WHERE NOT done LIMIT $2) AS e)::INT8 AS effects`,
+            (SELECT count(*) FROM (SELECT 1 FROM orders.effect WHERE NOT done LIMIT $2) AS e)::INT8
+            + (SELECT count(*) FROM (SELECT 1 FROM orders.saga WHERE direction IN ('forward', 'backward') AND name <> 'place'
+                LIMIT $2) AS s)::INT8 AS effects`,
     [[...TERMINAL], limit],
   );
-  return { openOrders: row?.orders ?? 0, openEffects: row?.effects ?? 0 };
+  return { openOrders: row?.orders ?? 0, openEffects: Math.min(limit, row?.effects ?? 0) };
 }
 
 export async function savePaymentStatus(tx: Tx, id: string, status: PaymentStatus): Promise<void> {
@@ -243,11 +264,39 @@ export async function savePaymentStatus(tx: Tx, id: string, status: PaymentStatu
   ]);
 }
 
+/** The money is authorised, unless more than that is known already: an early word of what came after it stands. */
+export async function saveAuthorised(tx: Tx, id: string): Promise<void> {
+  await tx.query(
+    "UPDATE orders.orders SET payment_status = 'authorised', updated_at = now() WHERE id = $1 AND payment_status = 'none'",
+    [id],
+  );
+}
+
 export async function saveShortLines(tx: Tx, id: string, lines: readonly ShortLine[]): Promise<void> {
   await tx.query("UPDATE orders.orders SET short_lines = $2, updated_at = now() WHERE id = $1", [
     id,
     JSON.stringify(lines),
   ]);
+}
+
+export async function saveCancelledLines(tx: Tx, id: string, lines: readonly ShortLine[]): Promise<void> {
+  await tx.query("UPDATE orders.orders SET cancelled_lines = $2, updated_at = now() WHERE id = $1", [
+    id,
+    JSON.stringify(lines),
+  ]);
+}
+
+/** Where to and until when; what is not given stays. */
+export async function saveDelivery(
+  tx: Tx,
+  id: string,
+  change: { readonly deliverTo?: Order["deliverTo"] | undefined; readonly promisedAt?: Date | undefined },
+): Promise<void> {
+  await tx.query(
+    `UPDATE orders.orders SET latitude = COALESCE($2, latitude), longitude = COALESCE($3, longitude),
+       promised_at = COALESCE($4, promised_at), updated_at = now() WHERE id = $1`,
+    [id, change.deliverTo?.latitude ?? null, change.deliverTo?.longitude ?? null, change.promisedAt ?? null],
+  );
 }
 
 export interface LogEntry {

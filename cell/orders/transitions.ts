@@ -12,6 +12,7 @@ import {
 import type { ShortLine } from "./domain.ts";
 import { decide, effectsOf, type OrderEvent, type OrderState } from "./domain.ts";
 import { addEffects } from "./effects.ts";
+import { announceReviewed } from "./review.ts";
 import { appendLog, lockOrder, type Order, saveShortLines, saveState, wasApplied } from "./store.ts";
 
 /** One request to move an order. `eventId` makes it happen once. */
@@ -86,7 +87,9 @@ async function apply(tx: Tx, order: Order, request: Transition, to: OrderState):
       version,
       data: { orderId: order.id, from: order.state },
     });
-  return { ...order, state: to, version, shortLines: request.short ?? order.shortLines };
+  const moved = { ...order, state: to, version, shortLines: request.short ?? order.shortLines };
+  if (event === "review.pass") await announceReviewed(tx, moved);
+  return moved;
 }
 
 async function park(tx: Tx, request: Transition, message: DomainEvent): Promise<void> {

@@ -6,6 +6,7 @@ import {
   orderCancelled,
   orderConfirmed,
   orderDelivered,
+  orderDeliveryChanged,
   orderPaymentFailed,
   orderRejected,
 } from "../orders/contract.ts";
@@ -17,7 +18,7 @@ import { removeCourier, saveCourier, saveDestinations, saveEnd } from "./store.t
  */
 export function createSubscriptions(tell: (orderId: string) => void): Subscription[] {
   async function aboutOrders(tx: Tx, event: DomainEvent): Promise<"applied"> {
-    if (event.type === orderConfirmed.type) await saveDestinations(tx, [destinationOf(event)]);
+    if (isDestination(event)) await saveDestinations(tx, [destinationOf(event)]);
     else {
       const { orderId } = orderCancelled.parse(event.data);
       await saveEnd(tx, orderId, event.type === orderDelivered.type ? "delivered" : "cancelled");
@@ -28,10 +29,10 @@ export function createSubscriptions(tell: (orderId: string) => void): Subscripti
 
   /** Destinations and ends are columns of their own, so that those may be written before these. */
   async function aboutManyOrders(tx: Tx, events: readonly DomainEvent[]): Promise<void> {
-    const confirmed = events.filter(({ type }) => type === orderConfirmed.type).map(destinationOf);
-    const last = new Map(confirmed.map((destination) => [destination.orderId, destination]));
+    const told = events.filter(isDestination).map(destinationOf);
+    const last = new Map(told.map((destination) => [destination.orderId, destination]));
     if (last.size > 0) await saveDestinations(tx, [...last.values()]);
-    for (const event of events) if (event.type !== orderConfirmed.type) await aboutOrders(tx, event);
+    for (const event of events) if (!isDestination(event)) await aboutOrders(tx, event);
   }
 
   async function aboutCouriers(tx: Tx, event: DomainEvent): Promise<"applied"> {
@@ -48,6 +49,7 @@ export function createSubscriptions(tell: (orderId: string) => void): Subscripti
       from: "orders",
       types: [
         orderConfirmed.type,
+        orderDeliveryChanged.type,
         orderCancelled.type,
         orderDelivered.type,
         orderPaymentFailed.type,
@@ -65,7 +67,12 @@ export function createSubscriptions(tell: (orderId: string) => void): Subscripti
   ];
 }
 
+/** Says where an order goes, for the first time or anew. */
+const isDestination = ({ type }: DomainEvent) =>
+  type === orderConfirmed.type || type === orderDeliveryChanged.type;
+
 function destinationOf(event: DomainEvent) {
-  const { orderId, deliverTo, promisedAt } = orderConfirmed.parse(event.data);
+  const contract = event.type === orderConfirmed.type ? orderConfirmed : orderDeliveryChanged;
+  const { orderId, deliverTo, promisedAt } = contract.parse(event.data);
   return { orderId, ...deliverTo, promisedAt: new Date(promisedAt) };
 }

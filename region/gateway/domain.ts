@@ -113,6 +113,8 @@ function costMinutes(cell: TableCell, view: CellView, distance: number, skus: re
 export type Destination =
   | { readonly kind: "place" }
   | { readonly kind: "webhook"; readonly center: string; readonly slice: SliceName; readonly path: string }
+  /** One user's orders, wherever they are. */
+  | { readonly kind: "history" }
   | { readonly kind: "cell"; readonly center: string; readonly slice: SliceName; readonly path: string }
   | { readonly kind: "unknown" };
 
@@ -121,6 +123,7 @@ export type WebhookDestination = Extract<Destination, { kind: "webhook" }>;
 
 const SLICE_OF_COLLECTION: Readonly<Record<string, readonly [slice: SliceName, prefix: string]>> = {
   orders: ["orders", "ord"],
+  returns: ["orders", "ret"],
   "pick-lists": ["fulfillment", "pck"],
   assignments: ["dispatch", "asg"],
   couriers: ["couriers", "cou"],
@@ -140,6 +143,7 @@ export function destinationOf(
   if (root !== "v1" || !collection) return { kind: "unknown" };
   if (collection === "orders" && id === undefined && method === "POST") return { kind: "place" };
   if (collection === "webhooks") return webhookOf(method, id, rest);
+  if (collection === "orders" && id === undefined && method === "GET") return { kind: "history" };
   if (collection === "centers") {
     const [slice, ...tail] = rest;
     if (!id || !slice || !isSlice(slice) || tail.length === 0) return { kind: "unknown" };
@@ -166,4 +170,36 @@ export function slicePathOf(slice: SliceName, method: string, path: string): str
   const isPlacing = slice === "orders" && method === "POST" && path === "/v1/orders";
   if (isPlacing || (known?.[0] === slice && id?.startsWith(":"))) return path;
   return path.replace(/^\/v1/, `/v1/centers/:center/${slice}`);
+}
+
+/** What one cell has of a user's orders, newest first. `nextCursor` when it has more. */
+export interface CellPage {
+  readonly center: string;
+  readonly orders: readonly { readonly id: string }[];
+  readonly nextCursor?: string | undefined;
+}
+
+/** Ids end in a UUIDv7, which sorts by time whatever the center. */
+function timeOf(id: string): string {
+  return id.slice(id.lastIndexOf("_") + 1);
+}
+
+/** The cursor of the region as one cell takes it. */
+export function cellCursorOf(center: string, cursor: string): string {
+  return `ord_${center}_${cursor}`;
+}
+
+/**
+ * One page out of those of the cells, newest first. With `nextCursor` as every cell's cursor the next page begins where this one ends:
+ * what was left over here is asked for again there.
+ */
+export function mergePages(
+  pages: readonly CellPage[],
+  limit: number,
+): { orders: CellPage["orders"]; nextCursor?: string } {
+  const all = pages.flatMap(({ orders }) => orders).sort((a, b) => (timeOf(a.id) < timeOf(b.id) ? 1 : -1));
+  const orders = all.slice(0, limit);
+  const last = orders.at(-1);
+  const hasMore = all.length > limit || pages.some(({ nextCursor }) => nextCursor !== undefined);
+  return last && hasMore ? { orders, nextCursor: timeOf(last.id) } : { orders };
 }

@@ -30,6 +30,7 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
 
 const PREFIXES: Readonly<Record<string, string>> = {
   orderId: "ord",
+  returnId: "ret",
   pickListId: "pck",
   assignmentId: "asg",
   courierId: "cou",

@@ -38,7 +38,7 @@ export function createRecorder(
 ) {
   const events: DomainEvent<Record<string, unknown>>[] = [];
   const kinds: Partial<Record<SliceName, readonly string[]>> = {
-    fulfillment: ["picking_started", "short", "picked", "packed", "putback_done"],
+    fulfillment: ["picking_started", "short", "picked", "packed", "delivery_changed", "putback_done"],
     dispatch: ["offered", "assigned", "unassigned", "handed_over", "arrived", "delivered", "escalated"],
     couriers: ["shift_started", "shift_ended", "offline"],
   };

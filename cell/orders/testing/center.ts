@@ -1,6 +1,7 @@
 import type { Answer } from "../../../platform/fetch.ts";
 import { newUuid } from "../../../platform/ids.ts";
 import type { Failure } from "../../../platform/problem.ts";
+import type { SliceDefinition } from "../../../platform/slice.ts";
 import { startTestCell, type TestCell } from "../../../platform/testing/cell.ts";
 import { eventually } from "../../../platform/testing/stores.ts";
 import { startTestPsp, type TestPsp } from "../../../region/psp-sandbox/testing/psp.ts";
@@ -31,7 +32,7 @@ export interface TestCenter {
   cancel(id: string, user?: string): Promise<Answer<OrderAnswer> | Failure>;
   /** What the floor or the road would tell; `id` repeats an event. */
   tell(
-    from: "fulfillment" | "dispatch",
+    from: "fulfillment" | "dispatch" | "payments",
     type: string,
     orderId: string,
     data?: object,
@@ -44,6 +45,18 @@ export interface TestCenter {
     payment?: OrderAnswer["paymentStatus"],
   ): Promise<OrderAnswer>;
   stock(sku: string): Promise<Stock>;
+  /** Says anything to orders about an order as a user of one role; `path` comes after the order's. */
+  ask<T>(
+    role: "customer" | "staff" | "picker",
+    orderId: string,
+    path: string,
+    body: object,
+    options?: { key?: string; ifMatch?: string; deadlineMs?: number },
+  ): Promise<Answer<T> | Failure>;
+  /** Has the floor take this much of an order off its shelf, in inventory alone. */
+  pick(orderId: string, sku: string, quantity: number): Promise<Answer<unknown> | Failure>;
+  /** Tells all that happens from picking to the door. */
+  deliver(orderId: string, lines: readonly Line[]): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -67,10 +80,13 @@ export function orderBody(lines: readonly Line[], method = "tok_visa"): object {
 }
 
 /** Starts the center. */
-export async function startCenter(env: Readonly<Record<string, string>> = {}): Promise<TestCenter> {
+export async function startCenter(
+  env: Readonly<Record<string, string>> = {},
+  more: readonly SliceDefinition[] = [],
+): Promise<TestCenter> {
   const psp = await startTestPsp();
   const cell = await startTestCell({
-    slices: [inventorySlice, paymentsSlice, ordersSlice],
+    slices: [inventorySlice, paymentsSlice, ordersSlice, ...more],
     env: { PSP_URL: psp.url, MAX_ORDERS_PER_MINUTE: "100000", ...env },
   });
   const staff = cell.as("u-staff", "staff");
@@ -92,6 +108,21 @@ export async function startCenter(env: Readonly<Record<string, string>> = {}): P
       }),
     );
   }
+
+  const roles = { customer: as(USER), staff: staff.orders, picker: cell.as("u-picker", "picker").orders };
+
+  const tell: TestCenter["tell"] = async (from, type, orderId, data = {}, id = newUuid()) => {
+    const body = {
+      id,
+      type: `${from}.${type}.v1`,
+      source: `${cell.center}/${from}`,
+      subject: orderId,
+      time: new Date().toISOString(),
+      version: 1,
+      data: { orderId, ...data },
+    };
+    expectOk(await cell.internal.orders.call({ method: "POST", path: "/internal/events", body }));
+  };
 
   async function order(id: string, user = USER): Promise<OrderAnswer> {
     return expectOk(await as(user).call<OrderAnswer>({ method: "GET", path: `/v1/orders/${id}` }));
@@ -130,17 +161,27 @@ export async function startCenter(env: Readonly<Record<string, string>> = {}): P
         body: {},
         idempotencyKey: fresh("cancel"),
       }),
-    async tell(from, type, orderId, data = {}, id = newUuid()) {
-      const body = {
-        id,
-        type: `${from}.${type}.v1`,
-        source: `${cell.center}/${from}`,
-        subject: orderId,
-        time: new Date().toISOString(),
-        version: 1,
-        data: { orderId, ...data },
-      };
-      expectOk(await cell.internal.orders.call({ method: "POST", path: "/internal/events", body }));
+    tell,
+    ask: (role, orderId, path, body, { key = fresh("ask"), ifMatch, deadlineMs } = {}) =>
+      roles[role].call({
+        method: "POST",
+        path: `/v1/orders/${orderId}${path}`,
+        body,
+        idempotencyKey: key,
+        ...(ifMatch === undefined ? {} : { headers: { "if-match": ifMatch } }),
+        ...(deadlineMs === undefined ? {} : { deadlineMs }),
+      }),
+    pick: (orderId, sku, quantity) => {
+      const actor = { kind: "human", id: "u-picker" };
+      const body = { pickId: fresh("pick"), holdId: `hold:${orderId}`, sku, bin: BIN, quantity, actor };
+      return cell.internal.inventory.call({ method: "POST", path: "/internal/picks", body });
+    },
+    async deliver(id, lines) {
+      for (const type of ["picking_started", "picked"])
+        await tell("fulfillment", type, id, { short: [], nothingPicked: false });
+      await tell("fulfillment", "packed", id, { lines });
+      for (const type of ["assigned", "handed_over", "arrived", "delivered"])
+        await tell("dispatch", type, id);
     },
     until: (id, status, payment) =>
       eventually(async () => {
