@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MAX_PAGE, orderAnswer } from "../../cell/orders/contract.ts";
 import { notificationAnswer } from "../../cell/payments/contract.ts";
 import { defineRoute, ROLES, type Route } from "../../platform/http.ts";
 import { SLICE_NAMES } from "../../platform/slices.ts";
@@ -15,12 +16,29 @@ export const readinessAnswer = livenessAnswer.extend({
   }),
 });
 
+export const historyQuery = z.object({
+  /** `nextCursor` of the page before. */
+  cursor: z
+    .string()
+    .regex(/^[0-9a-f-]{36}$/, "the nextCursor of the last page")
+    .optional(),
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE).optional(),
+});
+export const historyAnswer = z.object({
+  orders: z.array(orderAnswer).max(MAX_PAGE),
+  nextCursor: z.string().optional(),
+  /** Some centers could not be asked in time, and what is there is not in the page. */
+  partial: z.boolean(),
+  missing: z.array(z.string()),
+});
+
 /** The server answers these in front of all routing; here they are described. */
 const described = (
   path: string,
   summary: string,
   responses: Route["responses"],
   access: Route["access"] = "public",
+  query?: Route["query"],
 ): Route =>
   defineRoute({
     method: "GET",
@@ -28,7 +46,8 @@ const described = (
     summary,
     access,
     responses,
-    handler: () => Promise.reject(new Error(`${path} is answered by operations.ts`)),
+    ...(query ? { query } : {}),
+    handler: () => Promise.reject(new Error(`${path} is answered by the gateway itself`)),
   });
 
 /** What the gateway answers itself. */
@@ -51,6 +70,13 @@ export const OWN_ROUTES: readonly Route[] = [
     responses: { 200: notificationAnswer },
     handler: () => Promise.reject(new Error("a webhook is passed on by webhooks.ts")),
   }),
+  described(
+    "/v1/orders",
+    "One's own orders at all centers, newest first.",
+    { 200: historyAnswer },
+    { roles: ["customer"] },
+    historyQuery,
+  ),
   ...SLICE_NAMES.map((slice) =>
     described(
       `/v1/centers/:center/${slice}/openapi.json`,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isSliceName } from "../../platform/slices.ts";
-import { type CellView, destinationOf, route, type TableCell } from "./domain.ts";
+import { type CellView, cellCursorOf, destinationOf, mergePages, route, type TableCell } from "./domain.ts";
 import { cellNamed } from "./testing/tables.ts";
 
 const HERE = { latitude: 37.5, longitude: 127 };
@@ -117,13 +117,16 @@ describe("destinationOf", () => {
   const ord = `ord_seoul-mapo_${uuid}`;
   it.each<[string, string, unknown]>([
     ["POST", "/v1/orders", { kind: "place" }],
-    ["GET", "/v1/orders", { kind: "unknown" }],
     [
       "GET",
       `/v1/orders/${ord}`,
       { kind: "cell", center: "seoul-mapo", slice: "orders", path: `/v1/orders/${ord}` },
     ],
     ["POST", `/v1/orders/${ord}/cancel`, { kind: "cell", slice: "orders", path: `/v1/orders/${ord}/cancel` }],
+    ["GET", "/v1/orders", { kind: "history" }],
+    ["PUT", "/v1/orders", { kind: "unknown" }],
+    ["POST", `/v1/orders/${ord}/returns`, { kind: "cell", slice: "orders" }],
+    ["POST", `/v1/returns/ret_seoul-mapo_${uuid}/receive`, { kind: "cell", slice: "orders" }],
     ["GET", `/v1/tracking/${ord}/stream`, { kind: "cell", slice: "tracking" }],
     ["POST", `/v1/pick-lists/pck_seoul-mapo_${uuid}/scans`, { kind: "cell", slice: "fulfillment" }],
     ["POST", `/v1/assignments/asg_seoul-mapo_${uuid}/ack`, { kind: "cell", slice: "dispatch" }],
@@ -153,5 +156,43 @@ describe("destinationOf", () => {
     ["GET", "/", { kind: "unknown" }],
   ])("%s %s", (method, path, expected) => {
     expect(destinationOf(method, path, isSliceName)).toMatchObject(expected as object);
+  });
+});
+
+describe("a history over several cells", () => {
+  const centers = ["a", "b", "c"];
+  /** A cell's answer as its slice gives it: newest first, the cursor left out, one page. */
+  const pageOf = (center: string, all: readonly string[], limit: number, cursor?: string) => {
+    const before = cursor === undefined ? undefined : cellCursorOf(center, cursor);
+    const own = all.filter((id) => id.startsWith(`ord_${center}_`) && (before === undefined || id < before));
+    const orders = own
+      .sort()
+      .reverse()
+      .slice(0, limit)
+      .map((id) => ({ id }));
+    return { center, orders, ...(orders.length === limit ? { nextCursor: orders.at(-1)?.id } : {}) };
+  };
+
+  it("has every order once, newest first, whatever the size of a page", () => {
+    const where = fc.array(fc.constantFrom(...centers), { maxLength: 40 });
+    fc.assert(
+      fc.property(where, fc.integer({ min: 1, max: 7 }), (places, limit) => {
+        const times = places.map((_, index) => `01939a3e-${String(index).padStart(4, "0")}-7000`);
+        const all = places.map((center, index) => `ord_${center}_${times[index]}`);
+        const seen: string[] = [];
+        let cursor: string | undefined;
+        for (let pages = 0; pages <= places.length + 1; pages++) {
+          const page = mergePages(
+            centers.map((center) => pageOf(center, all, limit, cursor)),
+            limit,
+          );
+          seen.push(...page.orders.map(({ id }) => id));
+          cursor = page.nextCursor;
+          if (cursor === undefined) break;
+        }
+        expect(cursor).toBeUndefined();
+        expect(seen).toEqual([...all].reverse());
+      }),
+    );
   });
 });

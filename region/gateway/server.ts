@@ -6,6 +6,7 @@ import { sendFailure } from "./answers.ts";
 import type { GatewayDeps } from "./deps.ts";
 import { destinationOf } from "./domain.ts";
 import { mayEnter } from "./entry.ts";
+import { listHistory } from "./history.ts";
 import { placeOrder } from "./orders.ts";
 import { relay } from "./relay.ts";
 import { createUpgradeRelay } from "./upgrade.ts";
@@ -64,6 +65,8 @@ async function answer(
   const verified = await deps.users.verify(request.headers.authorization);
   if (!verified.ok) return sendFailure(deps, response, verified, request);
   if (destination.kind === "place") return placeOrder(deps, request, response, verified.user);
+  if (destination.kind === "history")
+    return listHistory(deps, { request, response }, url.searchParams, verified.user);
   const allowed = mayEnter(verified.user, destination);
   if (!allowed.ok) return sendFailure(deps, response, allowed, request);
   await relay({ deps, request, response, destination }, url.search, allowed.user);
