@@ -92,3 +92,22 @@ test("paths say who may call: /v1 people, /internal the region and the siblings"
       route.access === "internal",
     ]);
 });
+
+test("whoever takes a payment's method takes no card's number", () => {
+  const paying = routes.filter(({ slice, method, path }) =>
+    slice === "payments"
+      ? method === "POST" && path.startsWith("/internal/intents")
+      : method === "POST" && path === "/v1/orders",
+  );
+  expect(paying.length).toBeGreaterThanOrEqual(6);
+  const headers = { "content-type": "application/json", "idempotency-key": "one" };
+  for (const route of paying.filter(({ body }) => body !== undefined)) {
+    const input = readInput(route, { headers, body: '{"note":["4111 1111 1111 1111"]}', query: {} });
+    expect([nameOf(route), input]).toMatchObject([nameOf(route), { code: "invalid-request" }]);
+    expect([nameOf(route), JSON.stringify(input)]).toEqual([
+      nameOf(route),
+      expect.stringContaining("the number of a payment card"),
+    ]);
+    expect(JSON.stringify(input)).not.toContain("4111");
+  }
+});

@@ -27,6 +27,15 @@ test("a card dressed up as a token is found", () => {
   expect(holdsCardNumber({ method: "tok_4111111111111111" })).toBe(true);
 });
 
+test.each([
+  "4111 1111 1111 1111 12/29",
+  "4111 1111 1111 1111 123",
+  "no. 1234 4111 1111 1111 1111",
+  "4111111111111111 12/29 123",
+])("a card with more beside it is found: %s", (text) => {
+  expect(holdsCardNumber(text)).toBe(true);
+});
+
 test("a card as a number is found", () => {
   expect(holdsCardNumber({ amount: 4111111111111111 })).toBe(true);
 });

@@ -2,8 +2,12 @@
  * Numbers as they stand on cards: 13 to 19 digits in a row, or in groups of four, of 4-6-5 (American Express) or 4-6-4 (Diners).
  * What touches a letter, another digit or a hyphen is part of something else, such as a UUID.
  */
-const WRITTEN =
-  /(?<![A-Za-z0-9-])(?:\d{13,19}|\d{4}([ .-])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ .-])\d{6}\2\d{4,5})(?![A-Za-z0-9-])/g;
+const WRITTEN: readonly RegExp[] = [
+  /\d{13,19}/,
+  /\d{4}([ .-])\d{4}\1\d{4}\1\d{4}/,
+  /\d{4}([ .-])\d{4}\1\d{4}\1\d{4}\1\d{3}/,
+  /\d{4}([ .-])\d{6}\1\d{4,5}/,
+].map(({ source }) => new RegExp(`(?<![A-Za-z0-9-])${source}(?![A-Za-z0-9-])`, "g"));
 
 /** First digits and lengths of the schemes in use (ISO/IEC 7812); 9 is Korea's own. */
 const SCHEMES: readonly RegExp[] = [
@@ -28,10 +32,19 @@ function hasCheckDigit(digits: string): boolean {
   return sum % 10 === 0;
 }
 
+function isCard(written: string): boolean {
+  const digits = written.replace(/\D/g, "");
+  return SCHEMES.some((scheme) => scheme.test(digits)) && hasCheckDigit(digits);
+}
+
 function looksLikeCard(text: string): boolean {
-  for (const [found] of text.matchAll(WRITTEN)) {
-    const digits = found.replace(/\D/g, "");
-    if (SCHEMES.some((scheme) => scheme.test(digits)) && hasCheckDigit(digits)) return true;
+  for (const pattern of WRITTEN) {
+    pattern.lastIndex = 0;
+    for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
+      if (isCard(match[0])) return true;
+      // Another group of four may stand in front of the number, or behind it the date.
+      pattern.lastIndex = match.index + 1;
+    }
   }
   return false;
 }

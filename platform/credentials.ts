@@ -18,3 +18,6 @@ export function numbered(name: string, generation: number): string {
 export function cellKeyFile(generation: number): string {
   return `${numbered("cell-key", generation)}.jwk`;
 }
+
+/** File beside the keys of trust: the secrets that the processor may sign its webhooks with, one a line, the old one too while they change. */
+export const WEBHOOK_SECRETS = "processor-webhooks";

@@ -50,6 +50,7 @@ export function createRoutes(deps: RouteDeps): Route[] {
     defineRoute({
       method: "POST",
       path: "/v1/orders",
+      cards: "refused",
       summary: "Places an order: holds stock, authorises the payment, allocates and confirms.",
       access: { roles: ["customer"] },
       body: placeBody,

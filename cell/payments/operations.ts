@@ -46,13 +46,15 @@ export interface Operations {
    * now where that is known without looking.
    */
   attempt(operation: Operation, known?: Intent): Promise<Intent | undefined>;
-  /** Attempts what is due; answers how many that were. */
+  /** Attempts what is due; answers how many that were, and 0 when there is no use in going on now. */
   runDue(): Promise<number>;
   /** Measures the queue. */
   measure(): Promise<void>;
 }
 
 const BATCH = 32;
+/** So many in a row without an answer, and the processor counts as away: from then on one movement at a time asks whether it is back. */
+const AWAY_AFTER = 8;
 
 /** Makes the queue's worker. */
 export function createOperations(deps: OperationsDeps): Operations {
@@ -74,10 +76,13 @@ export function createOperations(deps: OperationsDeps): Operations {
       settleAll(tx, all, (_tx, { operation, answer, delayMs }) => settle(tx, operation, answer, delayMs)),
   });
 
+  let silent = 0;
+
   async function attempt(operation: Operation, known?: Intent): Promise<Intent | undefined> {
     const intent = known ?? (await findIntent(sql, operation.intentId));
     if (!intent) throw new Error(`operation ${operation.id} has no intent`);
     const answer = await processor.perform(operation, intent);
+    silent = answer.kind === "no-answer" ? silent + 1 : 0;
     attempts.inc({ kind: operation.kind, outcome: answer.kind });
     const fields = { operationId: operation.id, attempts: operation.attempts };
     if (answer.kind === "no-answer")
@@ -92,11 +97,13 @@ export function createOperations(deps: OperationsDeps): Operations {
     attempt,
     async runDue() {
       if (!(await isAnyDue(sql))) return 0;
-      const due = await sql.transaction((tx) => claimDue(tx, BATCH));
+      const isAway = silent >= AWAY_AFTER;
+      const due = await sql.transaction((tx) => claimDue(tx, isAway ? 1 : BATCH));
       const results = await Promise.allSettled(due.map((operation) => attempt(operation)));
       // All of them have run; one that threw is claimed again when its claim has run out.
       for (const result of results) if (result.status === "rejected") throw result.reason;
-      return due.length;
+      // A queue of any length costs a processor that is away, and our database, one question for each pause of the worker.
+      return silent >= AWAY_AFTER ? 0 : due.length;
     },
     async measure() {
       const queue = await waitingOperations(sql);

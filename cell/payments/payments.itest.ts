@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { eventually } from "../../platform/testing/stores.ts";
 import { startPayments, type TestPayments, won } from "./testing/center.ts";
 
 let center: TestPayments;
@@ -159,6 +160,127 @@ test("a replica that dies between the processor's answer and its own note costs 
   await center.until("int-killed", "captured");
   expect((await of("int-killed")).totals).toMatchObject({ captures: 1, capturedMinor: 1_000 });
   expect(await center.events("ord-int-killed")).toEqual(["payments.authorised.v1", "payments.captured.v1"]);
+});
+
+test("a long queue asks a processor that is away one question at a time, and is emptied when it is back", async () => {
+  await center.authorize("int-long");
+  await center.cell.stopSlice("payments");
+  await center.cell.sql.transaction(async (tx) => {
+    await tx.query(
+      "UPDATE payments.intent SET status = 'capturing', capture_asked_minor = 1000 WHERE intent_id = 'int-long'",
+    );
+    await tx.query(
+      `INSERT INTO payments.operation (operation_id, intent_id, kind, amount_minor, state)
+       SELECT 'int-long:capture:' || n, 'int-long', 'capture', 20, 'pending' FROM generate_series(1, 50) AS n`,
+    );
+  });
+  await center.psp.fault("down", 600);
+  try {
+    let asked = 0;
+    const worker = center.replica((port) => ({
+      perform(operation, intent) {
+        asked++;
+        return port.perform(operation, intent);
+      },
+    }));
+    const rounds: number[] = [];
+    for (let round = 0; round < 6; round++) {
+      const before = asked;
+      expect(await worker.runDue()).toBe(0);
+      rounds.push(asked - before);
+    }
+    expect(rounds).toEqual([32, 1, 1, 1, 1, 1]);
+    await center.psp.fault("down", 0);
+    await eventually(async () => {
+      await center.expireClaims("int-long");
+      while ((await worker.runDue()) > 0);
+      return (await of("int-long")).totals.captures === 50;
+    });
+  } finally {
+    await center.cell.startSlice("payments");
+  }
+  expect((await center.until("int-long", "captured")).captured).toEqual(won(1_000));
+  expect((await of("int-long")).totals).toMatchObject({ captures: 50, capturedMinor: 1_000 });
+});
+
+test("one refund asked for by twenty at once is one refund; another amount under its id is none", async () => {
+  await center.authorize("int-refund");
+  const path = "/internal/intents/int-refund";
+  await center.post(`${path}/capture`, { amount: won(600) });
+  await center.until("int-refund", "captured");
+  const twenty = await Promise.all(
+    Array.from({ length: 20 }, () => center.post(`${path}/refund`, { refundId: "once", amount: won(250) })),
+  );
+  for (const answer of twenty) expect(answer.ok).toBe(true);
+  await center.until("int-refund", "partially_refunded");
+  expect(await center.post(`${path}/refund`, { refundId: "once", amount: won(251) })).toMatchObject({
+    code: "idempotency-key-reused",
+  });
+  expect(await center.post(`${path}/refund`, { refundId: "rest", amount: won(351) })).toMatchObject({
+    code: "unprocessable",
+    extra: { leftMinor: 350 },
+  });
+  expect((await of("int-refund")).totals).toMatchObject({
+    refunds: 1,
+    refundedMinor: 250,
+    capturedMinor: 600,
+  });
+});
+
+const CARD = "4111 1111 1111 1111";
+test.each<[string, string, unknown, number]>([
+  ["nothing", "refund", won(0), 400],
+  ["less than nothing", "refund", won(-1), 400],
+  ["a fraction", "refund", won(0.5), 400],
+  ["more than there is", "refund", won(1e15), 400],
+  ["another currency", "refund", { amountMinor: 1, currency: "USD" }, 422],
+  ["no currency at all", "refund", { amountMinor: 1, currency: "won" }, 400],
+  ["nothing", "capture", won(0), 400],
+  ["less than nothing", "capture", won(-1), 400],
+  ["a fraction", "capture", won(0.5), 400],
+  ["more than there is", "capture", won(1e15), 400],
+  ["another currency", "capture", { amountMinor: 1, currency: "USD" }, 422],
+  ["a word", "capture", { amountMinor: "1", currency: "KRW" }, 400],
+  ["a card's number", "capture", { amountMinor: 1, currency: "KRW", note: CARD }, 400],
+])("the amount %s to %s is refused and changes nothing", async (_what, kind, amount, status) => {
+  await center.authorize("int-amounts");
+  await center.post("/internal/intents/int-amounts/capture", { amount: won(400), captureId: "first" });
+  await eventually(async () => (await center.intent("int-amounts")).captured.amountMinor === 400);
+  const body = JSON.stringify({ amount, refundId: "r", captureId: "c" });
+  const answer = await center.send(`/internal/intents/int-amounts/${kind}`, body);
+  expect(answer.status).toBe(status);
+  expect(String(answer.body.detail).length).toBeGreaterThan(10);
+  expect(JSON.stringify(answer.body)).not.toContain("4111");
+  expect(await center.intent("int-amounts")).toMatchObject({ captured: won(400), refunded: won(0) });
+  expect((await of("int-amounts")).totals).toMatchObject({ captures: 1, refunds: 0, capturedMinor: 400 });
+});
+
+const intentWith = (change: object) =>
+  JSON.stringify({
+    ...{ intentId: "int-never", orderId: "ord-never", amount: won(1_000), method: "tok_visa" },
+    ...change,
+  });
+test.each<[string, string, number]>([
+  ["a card instead of a token", intentWith({ method: CARD }), 400],
+  ["a card dressed up as a token", intentWith({ method: "tok_4111111111111111" }), 400],
+  ["a card where nobody looks", intentWith({ metadata: { notes: [`${CARD} 12/29`] } }), 400],
+  ["a card as a number", intentWith({ pan: 4111111111111111 }), 400],
+  ["an amount below zero", intentWith({ amount: won(-1) }), 400],
+  ["a fraction", intentWith({ amount: won(0.1) }), 400],
+  ["an amount beyond all", intentWith({ amount: won(1_000_000_000_001) }), 400],
+  ["no method", intentWith({ method: undefined }), 400],
+  ["a customer in plain words", intentWith({ risk: { customer: "Kim of 서울", address: "x" } }), 400],
+  ["malformed JSON", '{"intentId":', 400],
+  ["10 MB", intentWith({ more: "x".repeat(10_000_000) }), 413],
+])("an intent with %s is refused; nothing of it is kept", async (_what, body, status) => {
+  const answer = await center.send("/internal/intents", body);
+  expect(answer.status).toBe(status);
+  expect(String(answer.body.detail).length).toBeGreaterThan(10);
+  expect(JSON.stringify(answer.body)).not.toContain("4111");
+  expect(await center.cell.sql.query("SELECT 1 FROM payments.intent WHERE intent_id = 'int-never'")).toEqual(
+    [],
+  );
+  expect((await of("never")).entries).toEqual([]);
 });
 
 test("three replicas at one movement, one effect and one event", async () => {

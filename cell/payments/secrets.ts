@@ -1,8 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../../platform/clock.ts";
 
-/** File beside the keys of trust: the secrets that the processor may sign its webhooks with, one a line, the old one too while they change. */
-export const WEBHOOK_SECRETS = "processor-webhooks";
 const FRESH_MS = 1_000;
 const MIN_LENGTH = 16;
 const MAX_SECRETS = 4;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { ConfigError } from "../../platform/config.ts";
+import { WEBHOOK_SECRETS } from "../../platform/credentials.ts";
 import { createServiceClient } from "../../platform/fetch.ts";
 import type { BuiltSlice, SliceContext, SliceDefinition } from "../../platform/slice.ts";
 import { createNotifications } from "./notifications.ts";
@@ -9,7 +10,7 @@ import { createProcessorPort } from "./processor.ts";
 import { createReviews } from "./reviews.ts";
 import { openReviews } from "./reviewstore.ts";
 import { createRoutes } from "./routes.ts";
-import { createSecretReader, WEBHOOK_SECRETS } from "./secrets.ts";
+import { createSecretReader } from "./secrets.ts";
 import { createPaymentsService } from "./service.ts";
 
 /** The money of orders: authorizations, captures, voids and refunds, and the queue of what the processor has yet to do. */

@@ -1,9 +1,9 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { WEBHOOK_SECRETS } from "../../platform/credentials.ts";
 import { eventually } from "../../platform/testing/stores.ts";
 import { SIGNATURE_HEADER, signWebhook, TOLERANCE_SECONDS } from "../../platform/webhook.ts";
-import { WEBHOOK_SECRETS } from "./secrets.ts";
 import { SECRET, startPayments, type TestPayments, won } from "./testing/center.ts";
 
 let center: TestPayments;

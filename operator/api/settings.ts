@@ -18,6 +18,14 @@ export const settingsSchema = z
     KAFKA_REPLICAS: z.coerce.number().int().min(1).max(7).default(3),
     PSP_URL: z.url(),
     PSP_NAMESPACE: z.string().min(1).optional(),
+    /** What the processor signs its webhooks with; the next one beside it, with a comma between, while it changes. */
+    PSP_WEBHOOK_SECRETS: z
+      .string()
+      .regex(
+        /^[\x21-\x2b\x2d-\x7e]{16,200}(,[\x21-\x2b\x2d-\x7e]{16,200}){0,3}$/,
+        "is 1 to 4 words of 16 characters or more with commas between",
+      )
+      .optional(),
     GATEWAY_NAMESPACE: z.string().min(1).optional(),
     REGIONS: z
       .string()
@@ -40,7 +48,11 @@ export const settingsSchema = z
       pullPolicy: env.IMAGE_PULL_POLICY,
     },
     kafka: { brokers: env.KAFKA_BROKERS, replicas: env.KAFKA_REPLICAS },
-    processor: { url: env.PSP_URL, ...(env.PSP_NAMESPACE ? { namespace: env.PSP_NAMESPACE } : {}) },
+    processor: {
+      url: env.PSP_URL,
+      ...(env.PSP_NAMESPACE ? { namespace: env.PSP_NAMESPACE } : {}),
+      webhookSecrets: env.PSP_WEBHOOK_SECRETS?.split(",") ?? [],
+    },
     /** Regions whose gateways wait for a key and a table before the first center is there. */
     regions: env.REGIONS?.split(",") ?? [],
     gatewayNamespace: env.GATEWAY_NAMESPACE ?? env.POD_NAMESPACE,

@@ -1,4 +1,4 @@
-import { cellKeyFile, numbered } from "../../platform/credentials.ts";
+import { cellKeyFile, numbered, WEBHOOK_SECRETS } from "../../platform/credentials.ts";
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { SLICE_NAMES } from "../../platform/slices.ts";
 import { type Cell, metadata } from "./cell.ts";
@@ -55,7 +55,10 @@ export function buildSecrets(cell: Cell, inputs: SecretInputs): KubeObject[] {
       ),
       [CACHE_USERS]: `user default on ~* &* +@all ${admitted.map(([, password]) => `>${password}`).join(" ")}\n`,
     }),
-    secret(cell, "trust", trustEntries(inputs, valid, generation)),
+    secret(cell, "trust", {
+      ...trustEntries(inputs, valid, generation),
+      ...webhookEntries(cell.settings.processor.webhookSecrets),
+    }),
   ];
 }
 
@@ -87,6 +90,11 @@ function trustEntries(
     "contact-key": contactKey(inputs),
     "jwks.json": JSON.stringify({ keys }),
   };
+}
+
+/** Read while the service runs, so that another secret restarts nothing. */
+function webhookEntries(secrets: readonly string[]): Record<string, string> {
+  return secrets.length === 0 ? {} : { [WEBHOOK_SECRETS]: `${secrets.join("\n")}\n` };
 }
 
 function publicPart({ d: _private, ...rest }: Record<string, unknown>): Record<string, unknown> {

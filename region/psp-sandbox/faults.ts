@@ -23,17 +23,25 @@ const FRESH_MS = 250;
 export function createFaults(deps: { sql: Sql; clock: Clock; random(): number }): Faults {
   const { sql, clock, random } = deps;
   let rows: readonly Row[] = [];
+  let reading: Promise<readonly Row[]> | undefined;
   let readAtMs = Number.NEGATIVE_INFINITY;
 
-  async function current(): Promise<readonly Row[]> {
-    if (clock.nowMs() - readAtMs < FRESH_MS) return rows;
-    readAtMs = clock.nowMs();
+  async function read(): Promise<readonly Row[]> {
     try {
       rows = await sql.query<Row>("SELECT kind, ratio, until FROM psp.fault WHERE until > now()");
     } catch {
       // The movement that follows will tell that the database is away; the faults last known stay in force.
     }
     return rows;
+  }
+
+  /** Who asks while they are being read waits for that: a fault is in force for everybody once it was set. */
+  function current(): Promise<readonly Row[]> {
+    if (!reading || clock.nowMs() - readAtMs >= FRESH_MS) {
+      readAtMs = clock.nowMs();
+      reading = read();
+    }
+    return reading;
   }
 
   return {

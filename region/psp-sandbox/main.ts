@@ -19,7 +19,8 @@ const envSchema = z.object({
       "holds {merchant}, such as http://gateway:8080/v1/webhooks/payments/{merchant}",
     )
     .optional(),
-  WEBHOOK_SECRET: z.string().min(16).optional(),
+  /** The first of them signs. */
+  WEBHOOK_SECRETS: z.string().min(16).optional(),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.string().optional(),
   OTEL_TRACES_FILE: z.string().optional(),
@@ -63,14 +64,14 @@ function telling(
   env: z.output<typeof envSchema>,
   metrics: Metrics,
 ): { telling: Telling; close(): Promise<void> } | undefined {
-  const { WEBHOOK_URL: template, WEBHOOK_SECRET: secret } = env;
-  if (template === undefined && secret === undefined) return undefined;
-  if (template === undefined || secret === undefined)
-    throw new ConfigError("set WEBHOOK_URL and WEBHOOK_SECRET together, or neither");
+  const { WEBHOOK_URL: template, WEBHOOK_SECRETS: secrets } = env;
+  if (template === undefined && secrets === undefined) return undefined;
+  if (template === undefined || secrets === undefined)
+    throw new ConfigError("set WEBHOOK_URL and WEBHOOK_SECRETS together, or neither");
   const client = createServiceClient({ name: "merchant", baseUrl: template, metrics, timeoutMs: 5_000 });
   return {
     telling: {
-      secret,
+      secret: secrets.split(",")[0] ?? "",
       async deliver(merchant, body, headers) {
         const { pathname } = new URL(template.replaceAll("{merchant}", merchant));
         const answer = await client.call({ method: "POST", path: pathname, body, headers });

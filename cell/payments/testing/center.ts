@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { WEBHOOK_SECRETS } from "../../../platform/credentials.ts";
 import { type DomainEvent, fromWire, topicOf } from "../../../platform/events.ts";
 import { type Answer, createServiceClient } from "../../../platform/fetch.ts";
 import { createKafka } from "../../../platform/kafka.ts";
@@ -14,7 +15,6 @@ import { startTestPsp, type TestPsp } from "../../../region/psp-sandbox/testing/
 import type { IntentAnswer, IntentStatus, ReviewsAnswer } from "../contract.ts";
 import { createOperations, type Operations } from "../operations.ts";
 import { createProcessorPort, type ProcessorPort } from "../processor.ts";
-import { WEBHOOK_SECRETS } from "../secrets.ts";
 import { paymentsSlice } from "../slice.ts";
 
 /** What the processor of the test signs its webhooks with. */
@@ -25,6 +25,8 @@ export interface TestPayments {
   readonly cell: TestCell;
   readonly psp: TestPsp;
   post(path: string, body?: unknown): Promise<Answer<IntentAnswer> | Failure>;
+  /** A body as it is, for what no client would send. */
+  send(path: string, body: string, headers?: Readonly<Record<string, string>>): Promise<Told>;
   /** A webhook as the gateway passes it on, signed now unless `headers` say otherwise. */
   tell(body: string, headers?: Readonly<Record<string, string>>): Promise<Told>;
   /** What the processor has sent so far, and what it was answered. */
@@ -75,18 +77,21 @@ export async function startPayments(): Promise<TestPayments> {
   const cell = await startTestCell({ slices: [paymentsSlice], env: { PSP_URL: psp.url } });
   await writeFile(join(cell.trustDir, WEBHOOK_SECRETS), `${SECRET}\n`);
   const { payments } = cell.internal;
-  const tell: TestPayments["tell"] = async (body, headers) => {
-    const signature = signWebhook(SECRET, body, Math.floor(Date.now() / 1000));
-    const response = await fetch(`${cell.url("payments")}/internal/webhooks/processor`, {
+  const send: TestPayments["send"] = async (path, body, headers) => {
+    const response = await fetch(`${cell.url("payments")}${path}`, {
       method: "POST",
       headers: {
         "content-type": "application/json",
         authorization: `Bearer ${await cell.gatewayToken()}`,
-        ...(headers ?? { [SIGNATURE_HEADER]: signature }),
+        ...headers,
       },
       body,
     });
     return { status: response.status, body: (await response.json()) as Told["body"] };
+  };
+  const tell: TestPayments["tell"] = (body, headers) => {
+    const signature = signWebhook(SECRET, body, Math.floor(Date.now() / 1000));
+    return send("/internal/webhooks/processor", body, headers ?? { [SIGNATURE_HEADER]: signature });
   };
   merchant.tell = tell;
   const log = silentLogger();
@@ -127,6 +132,7 @@ export async function startPayments(): Promise<TestPayments> {
     cell,
     psp,
     post,
+    send,
     tell,
     told,
     intent,
