@@ -7,6 +7,8 @@ export interface CounterHandle {
 }
 export interface GaugeHandle {
   set(labels: Labels, value: number): void;
+  /** Shows these rows and no others from now on, at most 100: for labels that come and go. */
+  replace(rows: readonly { readonly labels: Labels; readonly value: number }[]): void;
 }
 export interface HistogramHandle {
   observe(labels: Labels, value: number): void;
@@ -34,6 +36,7 @@ export const DURATION_BUCKETS: readonly number[] = [
 
 /** Beyond this many label combinations a series takes no new ones: a leak of labels must not become a leak of memory. */
 const MAX_COMBINATIONS = 2_000;
+const MAX_REPLACED = 100;
 
 /** Makes the registry of one slice; `service` and `cell` are on every series. */
 export function createMetrics(options: {
@@ -88,7 +91,13 @@ export function createMetrics(options: {
       once(name, () => {
         const gauge = new Gauge(common(name, help, labelNames));
         const admit = bounded();
-        return { set: (labels: Labels, value: number) => admit(labels) && gauge.set(labels, value) };
+        return {
+          set: (labels: Labels, value: number) => admit(labels) && gauge.set(labels, value),
+          replace(rows: readonly { readonly labels: Labels; readonly value: number }[]) {
+            gauge.reset();
+            for (const { labels, value } of rows.slice(0, MAX_REPLACED)) gauge.set(labels, value);
+          },
+        };
       }) as GaugeHandle,
     histogram: (name, help, buckets, labelNames) =>
       once(name, () => {

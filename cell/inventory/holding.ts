@@ -53,6 +53,12 @@ export function createHolding(options: HoldingOptions): Holding {
     "path",
   ]);
 
+  const churn = metrics.counter(
+    "inventory_hold_churn_total",
+    "Holds that came and went, by what became of them.",
+    ["event"],
+  );
+
   async function place(body: HoldBody, key: string | undefined): Promise<HoldOutcome> {
     const startedAtMs = performance.now();
     const lines = aggregate(body.lines);
@@ -98,6 +104,7 @@ export function createHolding(options: HoldingOptions): Holding {
   async function told(holdId: string, placed: Told): Promise<HoldOutcome> {
     switch (placed.kind) {
       case "placed": {
+        if (placed.how !== "same") churn.inc({ event: placed.how });
         const expiresAt = new Date(placed.expiresAtMs).toISOString();
         return { ok: true as const, answer: { holdId, expiresAt, generation: placed.generation } };
       }
@@ -151,6 +158,7 @@ export function createHolding(options: HoldingOptions): Holding {
     }
     if (result === "fenced")
       return fail("fenced", "A newer copy of this cell is in force: repeat the request.");
+    if (result === "released") churn.inc({ event: "released" });
     if (result !== "lost") return { ok: true, released: result === "released" };
     const outcome = await writer.submit({ kind: "drop-hold", id: holdId, queueDrop: true });
     return outcome.ok ? { ok: true, released: (outcome.answer as { released: boolean }).released } : outcome;

@@ -1,11 +1,12 @@
 -- The second half of holds.lua, which it is read after: how a lost store is counted again, and what it can do in all.
 
--- status : OK generation|"" runId|"" openHolds expiredHolds newestEpoch
+-- status : OK generation|"" runId|"" openHolds expiredHolds newestEpoch everExpired
 local function status()
   local generation = redis.call("HMGET", GENERATION, "id", "runId", "epoch")
   local mine = tonumber(generation[3] or "-1") == epoch
   return { "OK", mine and generation[1] or "", mine and generation[2] or "", text(redis.call("ZCARD", EXPIRY)),
-    text(redis.call("ZCOUNT", EXPIRY, "-inf", now)), redis.call("GET", EPOCH) or "0" }
+    text(redis.call("ZCOUNT", EXPIRY, "-inf", now)), redis.call("GET", EPOCH) or "0",
+    redis.call("HGET", GENERATION, "expired") or "0" }
 end
 
 -- begin token lockMs : OK | BUSY | FENCED

@@ -79,6 +79,9 @@ local function sweep(limit)
     giveBack(id)
     redis.call("DEL", HOLD .. id)
   end
+  if #due > 0 then
+    redis.call("HINCRBY", GENERATION, "expired", #due)
+  end
   return #due
 end
 

@@ -49,6 +49,15 @@ export interface HoldStatus {
   readonly openHolds: number;
   readonly expiredHolds: number;
   readonly newestEpoch: number;
+  /** Holds that ended by their time since the last rebuild. */
+  readonly everExpired: number;
+}
+
+/** How much of a SKU can be sold, and how much of that is held. */
+export interface SkuLevel {
+  readonly sku: string;
+  readonly sellable: number;
+  readonly reserved: number;
 }
 
 /** The volatile half of the stock: holds and the mirror of what can be sold, changed by one script only. */
@@ -71,6 +80,8 @@ export interface HoldStore {
   reserved(skus: readonly string[]): Promise<Map<string, number> | undefined>;
   /** SKUs of which some units are neither held nor bound; undefined while the store is lost. */
   inStock(): Promise<string[] | undefined>;
+  /** All SKUs of the mirror; undefined while the store is lost. */
+  levels(): Promise<SkuLevel[] | undefined>;
   status(): Promise<HoldStatus>;
   /** What the mirror says of SKUs; those that it does not know are missing. Undefined for an older copy of the cell. */
   mirrored(skus: readonly string[]): Promise<Map<string, Omit<MirrorValue, "sku">> | undefined>;
@@ -182,20 +193,25 @@ export function createHoldStore(options: {
       const [word, ...units] = await run("reserved", ...skus);
       return word === "OK" ? new Map(skus.map((sku, index) => [sku, Number(units[index])])) : undefined;
     },
-    async inStock() {
+    async levels() {
       if ((await this.status()).generation === undefined) return undefined;
       const sellable = pairs(await redis.call("HGETALL", sellableKey));
       const reserved = new Map(pairs(await redis.call("HGETALL", reservedKey)));
-      return sellable.filter(([sku, units]) => units > (reserved.get(sku) ?? 0)).map(([sku]) => sku);
+      return sellable.map(([sku, units]) => ({ sku, sellable: units, reserved: reserved.get(sku) ?? 0 }));
+    },
+    async inStock() {
+      const levels = await this.levels();
+      return levels?.filter(({ sellable, reserved }) => sellable > reserved).map(({ sku }) => sku);
     },
     async status() {
-      const [, generation, runId, open, expired, newest] = await run("status");
+      const [, generation, runId, open, expired, newest, ever] = await run("status");
       return {
         generation: generation || undefined,
         runId: runId || undefined,
         openHolds: Number(open),
         expiredHolds: Number(expired),
         newestEpoch: Number(newest),
+        everExpired: Number(ever),
       };
     },
     async mirrored(skus) {

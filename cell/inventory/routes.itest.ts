@@ -144,6 +144,25 @@ describe("a hold", () => {
     await expectStock({ reserved: 10, available: 0 });
   });
 
+  it("is told of in metrics: which SKUs are full, what came and went, what was refused", async () => {
+    const id = fresh("h");
+    expectOk(await center.hold(id, [{ sku, quantity: 9 }]));
+    expect(await center.hold(fresh("h"), [{ sku, quantity: 2 }])).toMatchObject({ code: "out-of-stock" });
+    const text = () => fetch(`${center.cell.url("inventory")}/metrics`).then((answer) => answer.text());
+    await eventually(
+      async () =>
+        (await text())
+          .split("\n")
+          .some((line) => line.startsWith("inventory_sku_saturation_ratio{") && / 0\.9$/.test(line)),
+      30_000,
+    );
+    expectOk(await center.post(`/internal/holds/${id}/release`, {}));
+    const told = await text();
+    expect(told).toMatch(/inventory_hold_churn_total\{[^}]*event="new"[^}]*\} [1-9]/);
+    expect(told).toMatch(/inventory_hold_churn_total\{[^}]*event="released"[^}]*\} [1-9]/);
+    expect(told).toMatch(/inventory_holds_total\{[^}]*outcome="out-of-stock"[^}]*\} [1-9]/);
+  });
+
   it("ends by its time", async () => {
     expectOk(await center.hold(fresh("h"), [{ sku, quantity: 10 }], { ttlSeconds: 1 }));
     await expectStock({ available: 0 });

@@ -8,6 +8,7 @@ import type { HoldStore } from "./holds.ts";
 import { type Mirror, readMirrorPage } from "./mirror.ts";
 import type { MovedHold, Rebuilder } from "./rebuild.ts";
 import { reconcilePage } from "./reconcile.ts";
+import { createSaturation } from "./saturation.ts";
 import { createUpkeep } from "./upkeep.ts";
 import type { Writer } from "./writer.ts";
 
@@ -38,6 +39,7 @@ export function createWorkers(deps: WorkerDeps): Worker[] {
     { name: "inventory-expire", intervalMs: 5_000, run: () => expireSqlHolds(deps) },
     { name: "inventory-reconcile", intervalMs: 5_000, run: reconciler(deps) },
     ...createUpkeep(deps),
+    createSaturation(deps),
     { name: "inventory-prune", intervalMs: 60_000, run: () => prune(deps.sql) },
   ];
 }
