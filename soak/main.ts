@@ -49,7 +49,14 @@ async function main(args: readonly string[]): Promise<number> {
     seed: numberOf("--seed", values.seed ?? String(randomInt(MAX_SEED)), 0, MAX_SEED),
     hits: numberOf("--hits", values.hits, 1, 1_000),
     callers: numberOf("--callers", values.callers, 1, 256),
-    ...{ gapMs: [6_000, 20_000], maxOpen: 200, couriers: 100, fsync: true, progress, signal: untilStopped() },
+    ...{
+      gapMs: [12_000, 40_000],
+      maxOpen: 200,
+      couriers: 100,
+      fsync: true,
+      progress,
+      signal: untilStopped(),
+    },
   });
   progress.done("The run is over.");
   process.stdout.write(`${toText(result, FLOOR_PER_MINUTE)}\n`);
