@@ -91,7 +91,7 @@ function check(road: Road): void {
 test("however offers, late words and cancellations fall in with each other, a parcel has one courier and a courier one parcel", () => {
   let lateWords = 0;
   let secondCouriers = 0;
-  const lotsArb = fc.array(fc.tuple(fc.nat(99), fc.nat(999), fc.nat(999)), { maxLength: 120 });
+  const lotsArb = fc.array(fc.tuple(fc.nat(99), fc.nat(999), fc.nat(999)), { maxLength: 120, size: "max" });
   fc.assert(
     fc.property(lotsArb, (lots) => {
       const road = new Road();
@@ -130,7 +130,7 @@ test("however offers, late words and cancellations fall in with each other, a pa
         }
       for (const id of ORDERS) expect(road.isDelivered(id)).toBe(!road.cancelled.has(id));
     }),
-    { numRuns: 1_000 },
+    { numRuns: 200 },
   );
   expect([lateWords > 0, secondCouriers > 0]).toEqual([true, true]);
 });

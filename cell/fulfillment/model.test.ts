@@ -13,6 +13,8 @@ import {
 } from "./domain.ts";
 
 const UNIT_GRAMS = 10_000;
+/** Runs that end in a state at least; each is the end of 30 or more out of 1,000. */
+const OFTEN = 5;
 
 /** One scan of a device: noted, told to inventory, counted; other devices and the end of the order come in between. */
 interface Scan {
@@ -67,6 +69,11 @@ class Floor {
 
   pack(lot: number): void {
     if (!allResolved(this.lines)) return;
+    // After a mismatch the picker looks again, and packs from there.
+    if (this.state !== "picked" && this.state !== "picking") {
+      expect(this.move("pack") || this.move("mismatch")).toBe(false);
+      return;
+    }
     const measured = [...this.tote.values()].reduce((sum, units) => sum + units, 0) * UNIT_GRAMS;
     // One time in three the scales see a unit less.
     const isWrong = lot % 3 === 0;
@@ -88,8 +95,8 @@ class Floor {
 }
 
 test("however devices, scales and a cancellation fall in with each other, every unit is where the list says", () => {
-  const ends = new Set<string>();
-  const lotsArb = fc.array(fc.tuple(fc.nat(99), fc.nat(99)), { maxLength: 80 });
+  const ends = new Map<string, number>();
+  const lotsArb = fc.array(fc.tuple(fc.nat(99), fc.nat(99)), { maxLength: 80, size: "max" });
   const quantities = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 });
   fc.assert(
     fc.property(quantities, lotsArb, (counts, lots) => {
@@ -117,10 +124,10 @@ test("however devices, scales and a cancellation fall in with each other, every 
         if (floor.state === "packed") expect(allResolved(floor.lines)).toBe(true);
       }
       expect(cancels).toBeLessThanOrEqual(1);
-      ends.add(floor.state);
+      ends.set(floor.state, (ends.get(floor.state) ?? 0) + 1);
     }),
-    { numRuns: 3_000 },
+    { numRuns: 1_000 },
   );
   for (const state of ["packed", "picked", "picking", "cancelling", "cancelled"])
-    expect([...ends]).toContain(state);
+    expect([state, (ends.get(state) ?? 0) >= OFTEN]).toEqual([state, true]);
 });

@@ -120,7 +120,7 @@ test("however the steps of several orders fall in with each other, stock is what
   fc.assert(
     fc.property(
       fc.array(wishArb, { minLength: ORDERS, maxLength: ORDERS }),
-      fc.array(fc.nat(1_000), { maxLength: 40 }),
+      fc.array(fc.nat(1_000), { maxLength: 40, size: "max" }),
       (wishes, lots) => {
         const tables = new Tables();
         const model = new Model();
