@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { parseIsolationResult } from "../operator/api/isolation-result.ts";
-import { attemptOnce, isolationCommand, probeIsolation } from "./isolation.ts";
+import { knock } from "../platform/knock.ts";
+import { isolationCommand, probeIsolation } from "./isolation.ts";
 
 const PATIENCE = { connectMs: 300, pauseMs: 20, tries: 3, controlTries: 3 };
 const dir = mkdtempSync(join(tmpdir(), "isolation-"));
@@ -30,11 +31,9 @@ afterAll(() => {
 const local = (kind: "control" | "egress" | "ingress" | "cells") => ({ kind, host: "127.0.0.1", port });
 
 it("tells a connection, a closed port and an unknown name apart", async () => {
-  expect(await attemptOnce(local("cells"), 2_000)).toBe("connected");
-  expect(await attemptOnce({ kind: "cells", host: "127.0.0.1", port: closedPort }, 2_000)).toBe("refused");
-  expect(await attemptOnce({ kind: "cells", host: "no-such-name.invalid", port: 1 }, 20_000)).toBe(
-    "unresolved",
-  );
+  expect(await knock({ host: "127.0.0.1", port }, 2_000)).toBe("connected");
+  expect(await knock({ host: "127.0.0.1", port: closedPort }, 2_000)).toBe("refused");
+  expect(await knock({ host: "no-such-name.invalid", port: 1 }, 20_000)).toBe("unresolved");
 });
 
 it("waits for the control, and says nothing of the rest before it has answered", async () => {

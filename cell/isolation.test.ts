@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type Attempt, judgeIsolation, type Outcome, parseAttempt } from "./isolation.ts";
+import type { Knocked } from "../platform/knock.ts";
+import { type Attempt, judgeIsolation, parseAttempt } from "./isolation.ts";
 
 const OWN = [
   "control:cache.cell-a.svc:6379",
@@ -14,16 +15,16 @@ const NEXT = [
 ];
 
 /** Everything denied but the control, with exceptions by host. */
-function tried(words: readonly string[], except: Readonly<Record<string, Outcome>> = {}) {
+function tried(words: readonly string[], except: Readonly<Record<string, Knocked>> = {}) {
   return words.map(parseAttempt).map((attempt: Attempt) => {
     const service = `${attempt.host.split(".")[0]} ${attempt.kind}`;
-    const usual: Outcome = attempt.kind === "control" ? "connected" : "denied";
+    const usual: Knocked = attempt.kind === "control" ? "connected" : "denied";
     return { ...attempt, outcome: except[service] ?? usual };
   });
 }
 
 describe("what the probe's outcomes prove", () => {
-  const cases: [string, readonly string[], Record<string, Outcome>, string][] = [
+  const cases: [string, readonly string[], Record<string, Knocked>, string][] = [
     ["a cell alone that is closed both ways", OWN, {}, "Denied"],
     ["a closed cell among others", [...OWN, ...NEXT], {}, "Denied"],
     ["no network at all", [...OWN, ...NEXT], { "cache control": "denied" }, "Inconclusive"],

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
-import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Knocked, knock } from "../platform/knock.ts";
 import { errorText } from "../platform/log.ts";
 
 /**
@@ -15,11 +15,9 @@ export interface Attempt {
   readonly port: number;
 }
 
-/** `denied` is a packet that nobody answered or that was said to be prohibited; the last two prove nothing. */
-export type Outcome = "connected" | "denied" | "refused" | "unresolved";
-
 export interface Tried extends Attempt {
-  readonly outcome: Outcome;
+  /** `refused` and `unresolved` prove nothing. */
+  readonly outcome: Knocked;
 }
 
 /** What the operator reads from the pod's termination message. */
@@ -89,34 +87,16 @@ function proofOf(attempt: Attempt): string {
   return attempt.kind === "cells" ? `${cellOf(attempt)} ${store}` : attempt.kind;
 }
 
-/** Opens a TCP connection and closes it again; nothing is sent. */
-export function attemptOnce({ host, port }: Attempt, timeoutMs: number): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port });
-    const end = (outcome: Outcome): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(outcome);
-    };
-    const timer = setTimeout(() => end("denied"), timeoutMs);
-    socket.on("connect", () => end("connected"));
-    socket.on("error", ({ code, syscall }: NodeJS.ErrnoException) => {
-      if (syscall !== "connect") end("unresolved");
-      else end(code === "ECONNREFUSED" || code === "ECONNRESET" ? "refused" : "denied");
-    });
-  });
-}
-
 /** Tries everything at once, as soon as the control has answered. */
 export async function probeIsolation(
   attempts: readonly Attempt[],
   patience: Patience = PATIENCE,
 ): Promise<IsolationReport> {
-  const run = async (attempt: Attempt, tries: number, wanted: Outcome): Promise<Tried> => {
-    let outcome = await attemptOnce(attempt, patience.connectMs);
+  const run = async (attempt: Attempt, tries: number, wanted: Knocked): Promise<Tried> => {
+    let outcome = await knock(attempt, patience.connectMs);
     for (let count = 1; count < tries && outcome !== wanted; count++) {
       await sleep(patience.pauseMs);
-      outcome = await attemptOnce(attempt, patience.connectMs);
+      outcome = await knock(attempt, patience.connectMs);
     }
     return { ...attempt, outcome };
   };

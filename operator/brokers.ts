@@ -1,5 +1,5 @@
-import { connect } from "node:net";
-import type { KubeTime } from "../platform/kube/ports.ts";
+import { knock } from "../platform/knock.ts";
+import { type KubeTime, sleep } from "../platform/kube/ports.ts";
 
 /** What is known of the Kafka brokers of a center. */
 export interface Brokers {
@@ -65,23 +65,10 @@ export function createBrokerWatch(options: {
         for (const list of known.keys()) if (!lists.has(list)) known.delete(list);
         for (const list of lists) if (!known.has(list)) known.set(list, { state: "unknown", misses: 0 });
         await Promise.all([...lists].map((list) => look(list, signal)));
-        await pause(time, signal);
+        await sleep(time, BROKER_LOOK_MS, signal);
       }
     },
   };
-}
-
-function pause(time: KubeTime, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const end = () => {
-      cancel();
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const cancel = time.setTimer(BROKER_LOOK_MS, end);
-    signal.addEventListener("abort", end, { once: true });
-  });
 }
 
 /** Reaches for the first brokers of a list at once; the first that takes a connection is enough. */
@@ -93,19 +80,8 @@ export async function reachBrokers(list: string): Promise<boolean> {
   );
 }
 
-function takesConnection(address: string): Promise<void> {
+async function takesConnection(address: string): Promise<void> {
   const colon = address.lastIndexOf(":");
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)) });
-    const end = (error?: Error) => {
-      clearTimeout(timer);
-      socket.destroy();
-      if (error === undefined) resolve();
-      else reject(error);
-    };
-    // By a timer of its own: a socket's timeout does not count the search for the name.
-    const timer = setTimeout(() => end(new Error("no answer in time")), CONNECT_MS);
-    socket.once("connect", () => end());
-    socket.once("error", end);
-  });
+  const at = { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
+  if ((await knock(at, CONNECT_MS)) !== "connected") throw new Error(`${address} takes no connection`);
 }

@@ -12,40 +12,20 @@ import {
   sweepSagas,
 } from "./saga.ts";
 import type { Sql } from "./sql.ts";
-import { createTestShard, type TestShard } from "./testing/shard.ts";
+import { createSagaWorld, type SagaWorld } from "./testing/sagaworld.ts";
 
 interface State {
   readonly done: readonly string[];
 }
 
-let shard: TestShard;
-let sql: Sql;
+let world: SagaWorld;
 beforeAll(async () => {
-  shard = await createTestShard(1);
-  sql = shard.as("orders");
-  await shard.admin.query(
-    "CREATE TABLE orders.effect_of_test (position INT8 GENERATED ALWAYS AS IDENTITY, saga TEXT, what TEXT, UNIQUE (saga, what))",
-  );
-  await shard.admin.query("GRANT SELECT, INSERT ON orders.effect_of_test TO orders");
+  world = await createSagaWorld();
 });
-afterAll(() => shard.drop());
-
-/** An effect outside of the saga, idempotent by the saga's id. */
-const effect = (saga: string, what: string) =>
-  shard.admin.query("INSERT INTO orders.effect_of_test (saga, what) VALUES ($1, $2) ON CONFLICT DO NOTHING", [
-    saga,
-    what,
-  ]);
-const effects = async (saga: string) =>
-  (
-    await shard.admin.query<{ what: string }>(
-      "SELECT what FROM orders.effect_of_test WHERE saga = $1 ORDER BY position",
-      [saga],
-    )
-  ).map(({ what }) => what);
+afterAll(() => world.shard.drop());
 
 /** A process: a holder with a line to the database that ends when it dies. */
-function processOf(holder: string, inner: Sql = sql) {
+function processOf(holder: string, inner: Sql = world.sql) {
   const life = { isDead: false };
   const check = () => {
     if (life.isDead) throw new Error("Connection terminated");
@@ -86,12 +66,12 @@ function runnerOf(
       name,
       async run(state, { id }) {
         const refused = change.refuses === true && name === "c";
-        await effect(id, refused ? `refused ${name}` : name);
+        await world.tell(id, refused ? `refused ${name}` : name);
         await moment(`ran ${name}`);
         return refused ? fail("out-of-stock", "None left.") : { done: [...state.done, name] };
       },
       async undo(state, { id }) {
-        await effect(id, `undone ${name}`);
+        await world.tell(id, `undone ${name}`);
         await moment(`undid ${name}`);
         return state;
       },
@@ -106,10 +86,10 @@ function runnerOf(
     ...(change.maxAttempts === undefined ? {} : { maxAttempts: change.maxAttempts }),
     afterStep: (_id, name) => void moment(name),
     async finish(tx, id) {
-      await tx.query("INSERT INTO orders.effect_of_test (saga, what) VALUES ($1, 'finished')", [id]);
+      await tx.query("INSERT INTO orders.told (saga, what) VALUES ($1, 'finished')", [id]);
     },
     async abandon(tx, id) {
-      await tx.query("INSERT INTO orders.effect_of_test (saga, what) VALUES ($1, 'abandoned')", [id]);
+      await tx.query("INSERT INTO orders.told (saga, what) VALUES ($1, 'abandoned')", [id]);
     },
   });
 }
@@ -120,12 +100,12 @@ function lightSteps(moment: (name: string) => unknown = () => {}): SagaStep<Stat
     step<State>({
       ...{ name, isLight: true },
       async run(state, { id }) {
-        await effect(id, name);
+        await world.tell(id, name);
         moment(`ran ${name}`);
         return { done: [...state.done, name] };
       },
       async undo(state, { id }) {
-        await effect(id, `undone ${name}`);
+        await world.tell(id, `undone ${name}`);
         return state;
       },
     }),
@@ -139,10 +119,12 @@ async function started(runner: SagaRunner<State>, by: Process): Promise<string> 
   return id;
 }
 const leaseIsOver = (id: string) =>
-  shard.admin.query("UPDATE orders.saga SET lease_until = now() - INTERVAL '1 second' WHERE id = $1", [id]);
+  world.shard.admin.query("UPDATE orders.saga SET lease_until = now() - INTERVAL '1 second' WHERE id = $1", [
+    id,
+  ]);
 const rowOf = async (id: string) =>
   (
-    await shard.admin.query<{ direction: string; position: number; owner: string; attempts: number }>(
+    await world.shard.admin.query<{ direction: string; position: number; owner: string; attempts: number }>(
       "SELECT direction, position, owner, attempts FROM orders.saga WHERE id = $1",
       [id],
     )
@@ -196,7 +178,7 @@ describe("killed at any moment, another process goes on from the log", () => {
         ? { status: "undone", state: { done: ["a", "b"] }, failure: { code: "out-of-stock" } }
         : { status: "done", state: { done: ["a", "b", "c"] } },
     );
-    expect(await effects(id)).toEqual(expected);
+    expect(await world.seen(id)).toEqual(expected);
     // What was durable is not run again.
     if (/^(forward|backward):/.test(moment)) expect(ran).not.toContain(moment);
     if (ends) expect(ran).toEqual([]);
@@ -216,7 +198,7 @@ describe("killed at any moment, another process goes on from the log", () => {
       expect(await runnerOf(processOf("light heir"), { steps: lightSteps() }).run(id)).toMatchObject({
         ...{ status: "done", state: { done: ["a", "b", "c"] } },
       });
-      expect(await effects(id)).toEqual(FORWARD);
+      expect(await world.seen(id)).toEqual(FORWARD);
     },
   );
 
@@ -233,7 +215,7 @@ describe("killed at any moment, another process goes on from the log", () => {
     });
     const heir = runnerOf(processOf("early"), { steps: [refusing, ...later] });
     expect(await heir.run(id)).toMatchObject({ status: "undone", failure: { code: "out-of-stock" } });
-    expect(await effects(id)).toEqual(["a", "b", "c", "undone c", "undone b", "abandoned"]);
+    expect(await world.seen(id)).toEqual(["a", "b", "c", "undone c", "undone b", "abandoned"]);
   });
 
   test("the same saga asked for twice in one process runs once", async () => {
@@ -255,7 +237,7 @@ describe("killed at any moment, another process goes on from the log", () => {
       runnerOf(processOf(holder), { moment: (name) => name.startsWith("done") && void ran.push(name) });
     await Promise.all([worker("left").resume(10), worker("right").resume(10)]);
     expect(ran).toHaveLength(ids.length);
-    for (const id of ids) expect(await effects(id)).toEqual(FORWARD);
+    for (const id of ids) expect(await world.seen(id)).toEqual(FORWARD);
   });
 });
 
@@ -269,7 +251,7 @@ describe("what does not work", () => {
         return later("no answer");
       },
       async undo(state, { id }) {
-        await effect(id, "undone never");
+        await world.tell(id, "undone never");
         return state;
       },
     });
@@ -288,7 +270,7 @@ describe("what does not work", () => {
       }
       expect(await runner.run(id)).toMatchObject({ status: "undone", failure: { code: "unavailable" } });
       expect(counts.run).toBe(3);
-      expect(await effects(id)).toEqual(["undone never", "abandoned"]);
+      expect(await world.seen(id)).toEqual(["undone never", "abandoned"]);
     },
   );
 
@@ -317,7 +299,7 @@ describe("a copy of the cell that is fenced off", () => {
     const old = processOf("old");
     const fenced = runnerOf(old, {
       moment(name) {
-        if (name === "ran b") return shard.admin.query("UPDATE cell.lease SET epoch = 2");
+        if (name === "ran b") return world.shard.admin.query("UPDATE cell.lease SET epoch = 2");
       },
     });
     try {
@@ -331,11 +313,11 @@ describe("a copy of the cell that is fenced off", () => {
       expect(await runnerOf(other).run(id)).toEqual({ status: "pending" });
       await expect(runnerOf(other).resume(5)).rejects.toThrow("epoch");
       expect(await rowOf(id)).toMatchObject({ position: 1, owner: "old" });
-      const inForce = processOf("new", sql.withEpoch(2));
+      const inForce = processOf("new", world.sql.withEpoch(2));
       expect(await runnerOf(inForce).run(id)).toMatchObject({ status: "done" });
-      expect(await effects(id)).toEqual(FORWARD);
+      expect(await world.seen(id)).toEqual(FORWARD);
     } finally {
-      await shard.admin.query("UPDATE cell.lease SET epoch = 1");
+      await world.shard.admin.query("UPDATE cell.lease SET epoch = 1");
     }
   });
 });
@@ -345,17 +327,18 @@ test("what ended long ago is forgotten a bite at a time; what is under way never
   const runner = runnerOf(own);
   const [old, young] = [await started(runner, own), await started(runner, own)];
   await runner.run(young);
-  await shard.admin.query(
+  await world.shard.admin.query(
     `INSERT INTO orders.saga (id, name, state, position, direction, owner, lease_until)
      SELECT 'old-' || n, 'test', '{}', 3, CASE WHEN n % 2 = 0 THEN 'done' ELSE 'undone' END, '', now() - INTERVAL '32 days'
      FROM generate_series(1, 15) AS n`,
   );
-  await shard.admin.query("UPDATE orders.saga SET lease_until = now() - INTERVAL '90 days' WHERE id = $1", [
-    old,
-  ]);
-  expect(await sweepSagas(sql, "orders", 10)).toBe(10);
-  expect(await sweepSagas(sql, "orders", 10)).toBe(5);
-  expect(await sweepSagas(sql, "orders", 10)).toBe(0);
+  await world.shard.admin.query(
+    "UPDATE orders.saga SET lease_until = now() - INTERVAL '90 days' WHERE id = $1",
+    [old],
+  );
+  expect(await sweepSagas(world.sql, "orders", 10)).toBe(10);
+  expect(await sweepSagas(world.sql, "orders", 10)).toBe(5);
+  expect(await sweepSagas(world.sql, "orders", 10)).toBe(0);
   expect(await runner.run("old-1")).toEqual({ status: "forgotten" });
   expect(await rowOf(old)).toMatchObject({ direction: "forward" });
   expect(await runner.run(young)).toMatchObject({ status: "done" });

@@ -4,7 +4,7 @@ import { silentLogger } from "./log.ts";
 import { fail } from "./problem.ts";
 import { createSagaRunner, type SagaRunner, step } from "./saga.ts";
 import type { Sql } from "./sql.ts";
-import { createTestShard, type TestShard } from "./testing/shard.ts";
+import { createSagaWorld, type SagaWorld } from "./testing/sagaworld.ts";
 
 interface State {
   readonly done: readonly number[];
@@ -16,32 +16,11 @@ interface Shape {
   readonly refuses: number | undefined;
 }
 
-let shard: TestShard;
-let sql: Sql;
+let world: SagaWorld;
 beforeAll(async () => {
-  shard = await createTestShard(1);
-  sql = shard.as("orders");
-  await shard.admin.query(
-    "CREATE TABLE orders.told (position INT8 GENERATED ALWAYS AS IDENTITY, saga TEXT, what TEXT, UNIQUE (saga, what))",
-  );
-  await shard.admin.query("GRANT SELECT, INSERT ON orders.told TO orders");
+  world = await createSagaWorld();
 });
-afterAll(() => shard.drop());
-
-/** What the world outside has seen of a saga, each thing once, in the order of its first time. */
-async function seen(id: string): Promise<string[]> {
-  const rows = await shard.admin.query<{ what: string }>(
-    "SELECT what FROM orders.told WHERE saga = $1 ORDER BY position",
-    [id],
-  );
-  return rows.map(({ what }) => what);
-}
-
-const tell = (id: string, what: string) =>
-  shard.admin.query("INSERT INTO orders.told (saga, what) VALUES ($1, $2) ON CONFLICT DO NOTHING", [
-    id,
-    what,
-  ]);
+afterAll(() => world.shard.drop());
 
 /** A process that dies after so many moments: from then on nothing of it reaches the database, nor the world. */
 function startProcess(holder: string, shapes: ReadonlyMap<string, Shape>, moments: number) {
@@ -54,14 +33,14 @@ function startProcess(holder: string, shapes: ReadonlyMap<string, Shape>, moment
     left--;
   };
   const mortal: Sql = {
-    ...sql,
+    ...world.sql,
     async query<R>(text: string, values?: readonly unknown[]): Promise<R[]> {
       alive();
-      return sql.query<R>(text, values);
+      return world.sql.query<R>(text, values);
     },
     async transaction(fn, options) {
       alive();
-      return sql.transaction(fn, options);
+      return world.sql.transaction(fn, options);
     },
   };
   const runners = new Map<string, SagaRunner<State>>();
@@ -72,13 +51,13 @@ function startProcess(holder: string, shapes: ReadonlyMap<string, Shape>, moment
         isLight,
         async run(state) {
           alive();
-          await tell(id, refuses === index ? `refused ${index}` : `did ${index}`);
+          await world.tell(id, refuses === index ? `refused ${index}` : `did ${index}`);
           pass();
           return refuses === index ? fail("out-of-stock", "None left.") : { done: [...state.done, index] };
         },
         async undo(state) {
           alive();
-          await tell(id, `undid ${index}`);
+          await world.tell(id, `undid ${index}`);
           pass();
           return state;
         },
@@ -145,12 +124,13 @@ test("whoever dies after whichever moment, every saga does each thing once, in o
       const run = runs++;
       const named = new Map(shapes.map((shape, index) => [`model-${run}-${index}`, shape]));
       const expire = (id: string) =>
-        shard.admin.query(
+        world.shard.admin.query(
           "UPDATE orders.saga SET lease_until = now() - INTERVAL '1 second' WHERE id = $1 AND direction IN ('forward', 'backward')",
           [id],
         );
       const starter = startProcess(`starter-${run}`, named, FOREVER);
-      for (const [id, runner] of starter) await sql.transaction((tx) => runner.start(tx, id, { done: [] }));
+      for (const [id, runner] of starter)
+        await world.sql.transaction((tx) => runner.start(tx, id, { done: [] }));
       for (const [life, moments] of [...lives, FOREVER].entries()) {
         for (const id of named.keys()) await expire(id);
         const runners = startProcess(`holder-${run}-${life}`, named, moments);
@@ -161,7 +141,7 @@ test("whoever dies after whichever moment, every saga does each thing once, in o
       for (const [id, shape] of named) {
         const outcome = await starter.get(id)?.find(id);
         expect(outcome?.status).toBe(shape.refuses === undefined ? "done" : "undone");
-        const all = await seen(id);
+        const all = await world.seen(id);
         const extra = beyond(shape, all);
         expect(all.filter((what) => !extra.includes(what))).toEqual(wanted(shape));
       }
