@@ -344,7 +344,7 @@ export const explainAnswer = z.object({
   movements: z.array(movementSchema),
   /** Where balances were brought back to their movements, up to then. */
   repairs: z.array(balanceSchema.extend({ bin: binSchema, at: z.string() })),
-  /** Only for now: what the balance says, which must be the same. */
+  /** Only when no time was asked for: what the balance says, which must be the same. */
   stored: balanceSchema.optional(),
 });
 export type ExplainAnswer = z.infer<typeof explainAnswer>;
