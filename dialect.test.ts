@@ -34,8 +34,9 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   "cell/inventory/reconcile.ts driftQuery(FOLD_SINCE_CHECKPOINT)": "the literal in driftQuery",
   "platform/migrate.ts statement": "LEDGER, and the migrations",
   "platform/provision.ts statement": "the literals in grant",
-  "platform/sql.ts text": "passes on what its callers say",
-  "platform/sql.ts start": "the literal in begin",
+  "platform/sqltransaction.ts prepared(text, values)": "passes on what its callers say",
+  "platform/sql.ts prepared(text, values)": "passes on what its callers say",
+  "platform/sqltransaction.ts start": "the literal in begin",
   "region/gateway/pins.ts statement": "SCHEMA",
   "region/psp-sandbox/server.ts statement": "its migrations",
 };

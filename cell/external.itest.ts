@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLogger } from "../platform/log.ts";
 import { createMetrics } from "../platform/metrics.ts";
 import { SLICE_NAMES, type SliceName } from "../platform/slices.ts";
-import { createSql, parseDatabaseUrl, type Sql, sqlState } from "../platform/sql.ts";
+import { createSql, parseDatabaseUrl, type Sql } from "../platform/sql.ts";
+import { sqlState } from "../platform/sqlstate.ts";
 import { eventually, testStores } from "../platform/testing/stores.ts";
 import { fenceCommand, provisionCommand } from "./provision.ts";
 

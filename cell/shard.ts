@@ -15,7 +15,8 @@ import { createMetrics } from "../platform/metrics.ts";
 import { MigrationError } from "../platform/migrate.ts";
 import { prepareShard, type ShardOptions } from "../platform/provision.ts";
 import { SLICE_NAMES } from "../platform/slices.ts";
-import { createSql, isDatabaseAway, parseDatabaseUrl, type Sql, type SqlOptions } from "../platform/sql.ts";
+import { createSql, parseDatabaseUrl, type Sql, type SqlOptions } from "../platform/sql.ts";
+import { isDatabaseAway } from "../platform/sqlstate.ts";
 import { TLS_MODES, tlsModeOfUrl } from "../platform/sqltls.ts";
 import { changeAdminPassword } from "./rotation.ts";
 

@@ -14,7 +14,8 @@ import { errorText, type Logger } from "./log.ts";
 import type { CounterHandle, Metrics } from "./metrics.ts";
 import { fail } from "./problem.ts";
 import type { SliceName } from "./slices.ts";
-import { Contended, Fenced, isDatabaseAway, type Sql } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+import { Contended, Fenced, isDatabaseAway } from "./sqlstate.ts";
 import { withRemoteTrace } from "./tracing.ts";
 
 export interface ConsumerOptions {

@@ -1,6 +1,7 @@
 import { MigrationError } from "./migrate.ts";
 import { ensureRole, isCockroach } from "./provision.ts";
-import { type Sql, sqlState } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+import { sqlState } from "./sqlstate.ts";
 
 /** The database of one cell on a server that many share. */
 export interface OwnDatabase {

@@ -9,7 +9,7 @@ import type { IdempotencyStore } from "./idempotency.ts";
 import { silentLogger } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { fail } from "./problem.ts";
-import { Fenced } from "./sql.ts";
+import { Fenced } from "./sqlstate.ts";
 import { createSigner, createVerifier, generateKey } from "./trust.ts";
 
 const held = { release: () => {}, aborted: 0, keys: new Map<string, Promise<unknown>>() };

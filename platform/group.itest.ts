@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createGroup } from "./group.ts";
-import { Contended, Fenced, type Sql } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+import { Contended, Fenced } from "./sqlstate.ts";
 import { createTestShard, type TestShard } from "./testing/shard.ts";
 
 let shard: TestShard;

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { Contended, Fenced, isDatabaseAway, type Sql, type Tx } from "./sql.ts";
+import type { Sql, Tx } from "./sql.ts";
+import { Contended, Fenced, isDatabaseAway } from "./sqlstate.ts";
 
 export interface GroupOptions<J, R> {
   readonly sql: Sql;

@@ -6,7 +6,7 @@ import { DURATION_BUCKETS, type HistogramHandle, type Metrics } from "./metrics.
 import { type Failure, fail, isFailure, PROBLEMS, retryAfterOf, toProblem } from "./problem.ts";
 import { RedisAway } from "./redis.ts";
 import { admit, type RequestInput, readInput } from "./request.ts";
-import { Contended, Fenced, isDatabaseAway } from "./sql.ts";
+import { Contended, Fenced, isDatabaseAway } from "./sqlstate.ts";
 import { currentTraceId, withRemoteTrace } from "./tracing.ts";
 import type { Verifier } from "./trust.ts";
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { created, defineRoute, ok, type Route } from "./http.ts";
 import { fail } from "./problem.ts";
-import { Contended, Fenced } from "./sql.ts";
+import { Contended, Fenced } from "./sqlstate.ts";
 import { startTestServer, type TestServer } from "./testing/http.ts";
 
 /** What the slow route waits for, and what it saw. */

@@ -2,7 +2,8 @@ import { roleOf } from "./credentials.ts";
 import { errorText } from "./log.ts";
 import { type Migration, MigrationError, migrate } from "./migrate.ts";
 import { SLICE_NAMES, type SliceName } from "./slices.ts";
-import { type Sql, sqlState } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+import { sqlState } from "./sqlstate.ts";
 
 const NO_SUCH_TABLE = new Set(["42P01", "3F000"]);
 /** CockroachDB has no function to end a session; its idle-in-transaction timeout does it. */

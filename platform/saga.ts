@@ -2,7 +2,8 @@ import { createGroup } from "./group.ts";
 import { errorText, type Logger } from "./log.ts";
 import { type Failure, fail, isFailure } from "./problem.ts";
 import { createSagaTable, fresh, type Move, type SagaRow, type StoredRow, taken } from "./sagatable.ts";
-import { Fenced, type Sql, type Tx } from "./sql.ts";
+import type { Sql, Tx } from "./sql.ts";
+import { Fenced } from "./sqlstate.ts";
 import { currentTraceId, traceHeaders, withSpan } from "./tracing.ts";
 
 /** The other side may or may not have acted: the step is run again later, with the same keys. */

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createLogger } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
-import { Contended, Fenced, isDatabaseAway, type Sql, sqlState } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+import { Contended, Fenced, isDatabaseAway, sqlState } from "./sqlstate.ts";
 import { createTestShard, type TestShard } from "./testing/shard.ts";
 import { freePorts } from "./testing/stores.ts";
 

@@ -1,13 +1,24 @@
 import pg from "pg";
 import { errorText, type Logger } from "./log.ts";
 import { DURATION_BUCKETS, type Metrics } from "./metrics.ts";
+import { prepared } from "./sqlprepared.ts";
+import { Contended, isRetryable, sqlState } from "./sqlstate.ts";
 import { type SqlTls, sslOptions } from "./sqltls.ts";
+import { once } from "./sqltransaction.ts";
 import { withSpan } from "./tracing.ts";
 import { createTurns, TooManyWait } from "./turns.ts";
 
+/** The driver's, for those who send statements. */
+export type SqlPool = pg.Pool;
+export type SqlConnection = pg.PoolClient;
+
 /** A connection inside one transaction. */
 export interface Tx {
-  /** Rows as objects. INT8 comes as a number and throws when it is no safe integer; numeric stays text. */
+  /**
+   * Rows as objects. INT8 comes as a number and throws when it is no safe integer; numeric stays text. Statements that are asked for
+   * without waiting in between are carried out in that order and cost one round trip; behind one that fails none takes effect. A text
+   * with values is a constant of the code: it is prepared once.
+   */
   query<R = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<R[]>;
   /** Says what this transaction leaves to be done once it is committed, for those who wait for that (`Sql.onCommit`). */
   mark?(what: string): void;
@@ -55,19 +66,6 @@ export interface SqlOptions {
   readonly random?: () => number;
 }
 
-/** This copy of the cell may not write: its epoch is not the one in force. */
-export class Fenced extends Error {
-  /** A newer epoch is in force, so this copy may never write again; else its own is still to come. */
-  readonly superseded: boolean;
-  constructor(own: number, inForce: number | undefined) {
-    super(`epoch ${own} is not in force (${inForce ?? "none"} is)`);
-    this.superseded = inForce !== undefined && inForce > own;
-  }
-}
-
-/** The transaction was repeated as often as allowed and still met others. */
-export class Contended extends Error {}
-
 const CONNECT_TIMEOUT_MS = 3_000;
 const IDLE_IN_TRANSACTION_MS = 2_000;
 const DEFAULT_ATTEMPTS = 12;
@@ -76,8 +74,6 @@ const DEFAULT_ATTEMPTS = 12;
  * other from ever being written. So fewer run at once when some failed, and from this attempt on one runs alone in its pool.
  */
 const ALONE_FROM_ATTEMPT = 3;
-const SERIALIZATION_FAILURE = "40001";
-const DEADLOCK = "40P01";
 const INT8_OID = 20;
 const BACKOFF_BASE_MS = 4;
 const BACKOFF_MAX_MS = 250;
@@ -91,30 +87,6 @@ const SESSION = `SELECT CASE WHEN version() LIKE 'CockroachDB%' THEN
   set_config('enable_durable_locking_for_serializable', 'on', false)
   ELSE set_config('default_transaction_isolation', 'read committed', false) ||
   set_config('enable_seqscan', 'off', false) END`;
-
-/** True for an error that a repetition of the whole transaction may cure. */
-export function isRetryable(error: unknown): boolean {
-  const code = (error as { code?: string } | undefined)?.code;
-  return code === SERIALIZATION_FAILURE || code === DEADLOCK;
-}
-
-/** SQLSTATE of a database error, such as 23505 for a broken UNIQUE; undefined for anything else. */
-export function sqlState(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | undefined)?.code;
-  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
-}
-
-/** True when the database is away or on its way down: nobody's bug, and over soon. No state at all is a broken connection. */
-export function isDatabaseAway(error: unknown): boolean {
-  const state = sqlState(error);
-  // Classes 08 (connection), 53 (resources) and 57 (operator intervention) of SQLSTATE; 25P03: idle for too long
-  // inside a transaction, which is what a process that was paused finds.
-  if (state !== undefined) return /^(08|53|57)/.test(state) || state === "25P03";
-  const text = error instanceof Error ? `${error.name} ${error.message}` : String(error);
-  return /ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|timeout|Connection terminated|not queryable|pool after calling end/i.test(
-    text,
-  );
-}
 
 /** The parts of `postgresql://user:password@host:port/database`. */
 export function parseDatabaseUrl(
@@ -145,6 +117,7 @@ export function createSql(options: SqlOptions): Sql {
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
+    pipeline: true,
     statement_timeout: statementTimeoutMs,
     query_timeout: statementTimeoutMs + 1_000,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
@@ -175,7 +148,7 @@ export function createSql(options: SqlOptions): Sql {
     return {
       // A statement by itself is a transaction too, and a database that is SERIALIZABLE by default ends it like any other.
       query: <R>(text: string, values: readonly unknown[] = []) =>
-        repeated(async () => (await pool.query(text, [...values])).rows as R[], DEFAULT_ATTEMPTS),
+        repeated(async () => (await pool.query(prepared(text, values))).rows as R[], DEFAULT_ATTEMPTS),
       transaction: (fn, transactionOptions = {}) => transaction(fn, epoch, transactionOptions),
       onCommit(listener) {
         listeners.add(listener);
@@ -237,61 +210,12 @@ export function createSql(options: SqlOptions): Sql {
   return withEpoch(options.epoch);
 }
 
-async function once<T>(
-  pool: pg.Pool,
-  fn: (tx: Tx) => Promise<T>,
-  epoch: number | null,
-): Promise<{ result: T; marks: ReadonlySet<string> }> {
-  const client = await pool.connect();
-  const marks = new Set<string>();
-  let broken: Error | undefined;
-  // A connection that is lent out has no listener of the pool's: without one, its end would end the process.
-  const breaks = (error: Error) => {
-    broken = error;
-  };
-  client.on("error", breaks);
-  try {
-    await begin(client, epoch);
-    const result = await fn({
-      query: async <R>(text: string, values: readonly unknown[] = []) =>
-        (await client.query(text, [...values])).rows as R[],
-      mark: (what) => marks.add(what),
-    });
-    await client.query("COMMIT");
-    return { result, marks };
-  } catch (error) {
-    try {
-      await client.query("ROLLBACK");
-    } catch (rollbackError) {
-      broken = rollbackError as Error;
-    }
-    throw error;
-  } finally {
-    client.off("error", breaks);
-    client.release(broken);
-  }
-}
-
 async function prepareSession(client: pg.ClientBase, log: Logger): Promise<void> {
   try {
     await client.query(SESSION);
   } catch (error) {
     log.warn({ error: errorText(error) }, "a database session could not be set up as wished");
   }
-}
-
-/** Both in one message: the check costs no turn of its own, and nothing comes between it and the snapshot. */
-async function begin(client: pg.PoolClient, epoch: number | null): Promise<void> {
-  const start = "BEGIN ISOLATION LEVEL SERIALIZABLE";
-  if (epoch === null) {
-    await client.query(start);
-    return;
-  }
-  const answers = (await client.query(
-    `${start}; SELECT epoch FROM cell.lease WHERE id = 1 FOR SHARE`,
-  )) as unknown as pg.QueryResult<{ epoch: number }>[];
-  const inForce = answers[1]?.rows[0]?.epoch;
-  if (inForce !== epoch) throw new Fenced(epoch, inForce);
 }
 
 function typeParser(oid: number, format?: "text" | "binary"): (value: string) => unknown {

@@ -45,6 +45,9 @@ interface LineRow {
 const LIST_COLUMNS =
   "id, order_id, hold_id, state, version, tote, package_barcode, latitude, longitude, promised_at";
 
+const LINE_COLUMNS =
+  "id, pick_list_id, sku, barcode, weight_grams, aisle, bin_position, level, quantity, picked, short, cancelled";
+
 function toLine(row: LineRow): PickLine {
   return {
     id: row.id,
@@ -61,7 +64,7 @@ function toLine(row: LineRow): PickLine {
 async function withLines(tx: Tx, rows: readonly ListRow[]): Promise<PickList[]> {
   if (rows.length === 0) return [];
   const lines = await tx.query<LineRow>(
-    "SELECT * FROM fulfillment.pick_line WHERE pick_list_id = ANY($1) ORDER BY pick_list_id, position",
+    `SELECT ${LINE_COLUMNS} FROM fulfillment.pick_line WHERE pick_list_id = ANY($1) ORDER BY pick_list_id, position`,
     [rows.map(({ id }) => id)],
   );
   return rows.map((row) => ({

@@ -10,35 +10,44 @@ export const SCHEMA = "inventory";
 /** A row is not as it was read, or cannot bear the change. */
 export class UnbearableBatch extends Error {}
 
-/** Writes what a batch decided. Throws when a row is not as it was read; the transaction is then to be run again. */
+/**
+ * Writes what a batch decided. Throws when a row is not as it was read; the transaction is then to be run again. No statement needs the
+ * answer of one before it, so all of them travel together; the database carries them out in this order.
+ */
 export async function writeEffects(tx: Tx, effects: Effects): Promise<void> {
-  await writeBalances(tx, effects);
-  await writeMovements(tx, effects);
-  await writeTransfers(tx, effects);
-  await writeCounts(tx, effects);
-  await writeAllocations(tx, effects);
-  await writeHolds(tx, effects);
-  if (effects.answers.length > 0) {
-    await tx.query(
-      `INSERT INTO inventory.command (command_id, body_hash, answer)
-       SELECT k, h, a FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS n (k, h, a)
-       ON CONFLICT (command_id) DO NOTHING`,
-      [
-        effects.answers.map((row) => row.key),
-        effects.answers.map((row) => row.bodyHash),
-        effects.answers.map((row) => JSON.stringify(row.answer)),
-      ],
-    );
-  }
-  await writeDue(tx, effects);
-  await appendEvents(tx, SCHEMA, effects.events);
+  await Promise.all([
+    writeBalances(tx, effects),
+    writeMovements(tx, effects),
+    writeTransfers(tx, effects),
+    writeCounts(tx, effects),
+    writeAllocations(tx, effects),
+    writeHolds(tx, effects),
+    writeAnswers(tx, effects),
+    writeDue(tx, effects),
+    appendEvents(tx, SCHEMA, effects.events),
+  ]);
+}
+
+async function writeAnswers(tx: Tx, { answers }: Effects): Promise<void> {
+  if (answers.length === 0) return;
+  await tx.query(
+    `INSERT INTO inventory.command (command_id, body_hash, answer)
+     SELECT k, h, a FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS n (k, h, a)
+     ON CONFLICT (command_id) DO NOTHING`,
+    [
+      answers.map((row) => row.key),
+      answers.map((row) => row.bodyHash),
+      answers.map((row) => JSON.stringify(row.answer)),
+    ],
+  );
 }
 
 async function writeBalances(tx: Tx, { balances }: Effects): Promise<void> {
   if (balances.length === 0) return;
+  const made: Promise<unknown>[] = [];
   const fresh = balances.filter((row) => row.isNew);
   if (fresh.length > 0) {
-    await tx.query(
+    const bins = tx.query(
       `INSERT INTO inventory.bin (bin_id, aisle, slot, level)
        SELECT DISTINCT * FROM unnest($1::TEXT[], $2::INT8[], $3::INT8[], $4::INT8[]) AS n (b, a, s, l)
        ON CONFLICT (bin_id) DO NOTHING`,
@@ -49,14 +58,15 @@ async function writeBalances(tx: Tx, { balances }: Effects): Promise<void> {
         fresh.map((row) => row.bin.level),
       ],
     );
-    await tx.query(
+    const rows = tx.query(
       `INSERT INTO inventory.balance (sku, bin_id)
        SELECT s, b FROM unnest($1::TEXT[], $2::TEXT[]) AS n (s, b) ON CONFLICT (sku, bin_id) DO NOTHING`,
       [fresh.map((row) => row.sku), fresh.map((row) => row.binId)],
     );
+    made.push(bins, rows);
   }
   // Relative and conditional: whatever was read before, a row that cannot bear the change is not changed.
-  const changed = await tx.query<{ sku: string }>(
+  const changing = tx.query<{ sku: string }>(
     `UPDATE inventory.balance AS b
      SET on_hand = b.on_hand + d.h, allocated = b.allocated + d.a, damaged = b.damaged + d.x, version = b.version + 1
      FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[], $4::INT8[], $5::INT8[]) AS d (s, n, h, a, x)
@@ -71,6 +81,7 @@ async function writeBalances(tx: Tx, { balances }: Effects): Promise<void> {
       balances.map((row) => row.damaged),
     ],
   );
+  const [changed] = await Promise.all([changing, ...made]);
   if (changed.length !== balances.length) {
     throw new UnbearableBatch(
       `${balances.length - changed.length} of ${balances.length} balance rows cannot bear the batch`,
@@ -128,22 +139,24 @@ async function writeTransfers(tx: Tx, { movements }: Effects): Promise<void> {
 async function writeAllocations(tx: Tx, { allocations }: Effects): Promise<void> {
   if (allocations.length === 0) return;
   const added = allocations.filter(({ before }) => !before).map(({ after }) => after);
+  const writing: Promise<unknown>[] = [];
   if (added.length > 0) {
-    await tx.query(
+    const rows = tx.query(
       `INSERT INTO inventory.allocation (hold_id, order_id, state)
        SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[])`,
       [added.map((row) => row.holdId), added.map((row) => row.orderId), added.map((row) => row.state)],
     );
-    await insertLines(tx, added);
+    writing.push(rows, insertLines(tx, added));
   }
   const closed = allocations.filter(({ before, after }) => before && before.state !== after.state);
   if (closed.length > 0) {
-    await tx.query(
+    const rows = tx.query(
       `UPDATE inventory.allocation SET state = 'released', updated_at = now() WHERE hold_id = ANY($1::TEXT[])`,
       [closed.map(({ after }) => after.holdId)],
     );
+    writing.push(rows);
   }
-  await moveLines(tx, allocations);
+  await Promise.all([...writing, moveLines(tx, allocations)]);
 }
 
 async function insertLines(tx: Tx, added: readonly Allocation[]): Promise<void> {
@@ -216,10 +229,15 @@ async function moveLines(tx: Tx, allocations: Effects["allocations"]): Promise<v
 async function writeHolds(tx: Tx, { putHolds, removeHolds }: Effects): Promise<void> {
   const gone = [...removeHolds, ...putHolds.map((hold) => hold.holdId)];
   if (gone.length === 0) return;
-  await tx.query(`DELETE FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])`, [gone]);
-  await tx.query(`DELETE FROM inventory.hold WHERE hold_id = ANY($1::TEXT[])`, [gone]);
-  if (putHolds.length === 0) return;
-  await tx.query(
+  const removing = [
+    tx.query(`DELETE FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])`, [gone]),
+    tx.query(`DELETE FROM inventory.hold WHERE hold_id = ANY($1::TEXT[])`, [gone]),
+  ];
+  if (putHolds.length === 0) {
+    await Promise.all(removing);
+    return;
+  }
+  const putting = tx.query(
     `INSERT INTO inventory.hold (hold_id, order_id, owner, call_key, created_at, expires_at, extended)
      SELECT h, o, w, k, to_timestamp(c / 1000.0), to_timestamp(e / 1000.0), x
      FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::FLOAT8[], $6::FLOAT8[], $7::BOOL[])
@@ -235,49 +253,56 @@ async function writeHolds(tx: Tx, { putHolds, removeHolds }: Effects): Promise<v
     ],
   );
   const lines = putHolds.flatMap((hold) => hold.lines.map((line) => ({ holdId: hold.holdId, ...line })));
-  await tx.query(
+  const lining = tx.query(
     `INSERT INTO inventory.hold_line (hold_id, sku, quantity)
      SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::INT8[])`,
     [lines.map((line) => line.holdId), lines.map((line) => line.sku), lines.map((line) => line.quantity)],
   );
+  await Promise.all([...removing, putting, lining]);
 }
 
 /** Notes for the hold store: written with the change itself, so that no crash can lose them. */
 async function writeDue(tx: Tx, { mirrors, drops, settled }: Effects): Promise<void> {
+  const writing: Promise<unknown>[] = [];
   const doneMirrors = settled.flatMap((entry) => entry.mirrors);
   if (doneMirrors.length > 0) {
-    await tx.query(
+    const deleting = tx.query(
       `DELETE FROM inventory.mirror_due WHERE (sku, version) IN (SELECT * FROM unnest($1::TEXT[], $2::INT8[]))`,
       [doneMirrors.map((row) => row.sku), doneMirrors.map((row) => row.version)],
     );
+    writing.push(deleting);
   }
   const doneHolds = settled.flatMap((entry) => entry.holdIds);
-  if (doneHolds.length > 0) {
-    await tx.query(`DELETE FROM inventory.drop_due WHERE hold_id = ANY($1::TEXT[])`, [doneHolds]);
-  }
+  if (doneHolds.length > 0)
+    writing.push(tx.query(`DELETE FROM inventory.drop_due WHERE hold_id = ANY($1::TEXT[])`, [doneHolds]));
   const moved = settled.flatMap((entry) => entry.movedHolds);
-  if (moved.length > 0) {
-    // Only the rows that were moved: a hold that was placed anew since then has another call key.
-    const gone = await tx.query<{ hold_id: string }>(
-      `DELETE FROM inventory.hold WHERE (hold_id, call_key) IN (SELECT * FROM unnest($1::TEXT[], $2::TEXT[]))
-       RETURNING hold_id`,
-      [moved.map((row) => row.holdId), moved.map((row) => row.callKey)],
-    );
-    await tx.query("DELETE FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])", [
-      gone.map((row) => row.hold_id),
-    ]);
-  }
+  if (moved.length > 0) writing.push(forgetMoved(tx, moved));
   if (mirrors.length > 0) {
-    await tx.query(
+    const noting = tx.query(
       `INSERT INTO inventory.mirror_due (sku, version) SELECT * FROM unnest($1::TEXT[], $2::INT8[])
        ON CONFLICT (sku) DO UPDATE SET version = excluded.version, due_at = now()`,
       [mirrors.map((row) => row.sku), mirrors.map((row) => row.version)],
     );
+    writing.push(noting);
   }
   if (drops.length > 0) {
-    await tx.query(
+    const noting = tx.query(
       `INSERT INTO inventory.drop_due (hold_id) SELECT * FROM unnest($1::TEXT[]) ON CONFLICT (hold_id) DO NOTHING`,
       [drops],
     );
+    writing.push(noting);
   }
+  await Promise.all(writing);
+}
+
+/** Only the rows that were moved: a hold that was placed anew since then has another call key. */
+async function forgetMoved(tx: Tx, moved: Effects["settled"][number]["movedHolds"]): Promise<void> {
+  const gone = await tx.query<{ hold_id: string }>(
+    `DELETE FROM inventory.hold WHERE (hold_id, call_key) IN (SELECT * FROM unnest($1::TEXT[], $2::TEXT[]))
+     RETURNING hold_id`,
+    [moved.map((row) => row.holdId), moved.map((row) => row.callKey)],
+  );
+  await tx.query("DELETE FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])", [
+    gone.map((row) => row.hold_id),
+  ]);
 }

@@ -92,12 +92,14 @@ export async function loadView(tx: Tx, commands: readonly Submitted[]): Promise<
   const named = commands.flatMap(({ command }) => skusOf(command));
   const skus = [...new Set([...named, ...lines.map((line) => line.sku)])];
   const heldSkus = commands.flatMap(({ command }) => (command.kind === "hold" ? skusOf(command) : []));
-  const [second] = await tx.query<{
+  const counting = loadCounts(tx, commands);
+  const looking = tx.query<{
     skus: { sku: string; barcode: string; weight_grams: number }[] | null;
     balances: BalanceRow[] | null;
     holds: HoldRow[] | null;
     held: { sku: string; units: number }[] | null;
   }>(LOAD_STOCK, [skus, holdIds, heldSkus]);
+  const [counts, [second]] = await Promise.all([counting, looking]);
   return {
     nowMs: first?.now_ms ?? 0,
     skus: new Map(
@@ -107,7 +109,7 @@ export async function loadView(tx: Tx, commands: readonly Submitted[]): Promise<
     allocations: groupAllocations(first?.allocations ?? [], lines),
     holds: new Map((second?.holds ?? []).map((row) => [row.hold_id, toHold(row)])),
     held: new Map((second?.held ?? []).map((row) => [row.sku, row.units])),
-    counts: await loadCounts(tx, commands),
+    counts,
     answers: new Map(
       (first?.answers ?? []).map((row) => [
         row.command_id,

@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { errorText, type Logger } from "../../platform/log.ts";
 import { DURATION_BUCKETS, type Metrics } from "../../platform/metrics.ts";
 import { fail } from "../../platform/problem.ts";
-import { Contended, Fenced, type Sql, sqlState } from "../../platform/sql.ts";
+import type { Sql } from "../../platform/sql.ts";
+import { Contended, Fenced, isDatabaseAway, sqlState } from "../../platform/sqlstate.ts";
 import { traceHeaders } from "../../platform/tracing.ts";
 import { carryOut, type Effects, isEmpty, type Outcome, type Submitted } from "./batch.ts";
 import type { Command } from "./commands.ts";
@@ -195,12 +196,7 @@ function isOfOneCommand(error: unknown): boolean {
 /** True when the database is away, overloaded or in conflict: nothing is wrong with the command. */
 export function isStoreTrouble(error: unknown): boolean {
   if (error instanceof Fenced) return false;
-  if (error instanceof Contended) return true;
-  const state = sqlState(error);
-  if (state !== undefined) return /^(08|40|53|57|25P0)/.test(state);
-  return /ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN|timeout|terminated|Connection/i.test(
-    errorText(error),
-  );
+  return error instanceof Contended || isDatabaseAway(error) || /^(40|25P0)/.test(sqlState(error) ?? "");
 }
 
 function storeAway() {

@@ -26,16 +26,16 @@ const ACTOR = "orders";
  */
 export async function confirmAll(tx: Tx, ended: readonly Ended<Placing>[], log: Logger): Promise<void> {
   const ids = ended.map(({ id }) => id);
-  const orders = new Map((await lockOrders(tx, ids)).map((order) => [order.id, order]));
-  const waiting = await haveParked(tx, ids);
+  const [locked, waiting] = await Promise.all([lockOrders(tx, ids), haveParked(tx, ids)]);
+  const orders = new Map(locked.map((order) => [order.id, order]));
   const reviewed = new Set(ended.filter(({ state }) => state.needsReview).map(({ id }) => id));
   const ways = new Map<string, Way>();
   for (const order of orders.values()) {
     const way = waiting.has(order.id) || reviewed.has(order.id) ? undefined : wayOf(order);
     if (way) ways.set(order.id, way);
   }
-  await take(tx, [...ways.values()]);
-  await appendEvents(
+  const taking = take(tx, [...ways.values()]);
+  const telling = appendEvents(
     tx,
     "orders",
     ended.flatMap(({ id, state, traceparent }) => {
@@ -43,6 +43,7 @@ export async function confirmAll(tx: Tx, ended: readonly Ended<Placing>[], log: 
       return way ? [{ ...confirmedEvent(moved(way), state.allocated), traceparent }] : [];
     }),
   );
+  await Promise.all([taking, telling]);
   for (const { id, state } of ended) if (!ways.has(id)) await confirmOne(tx, id, state, log);
 }
 
@@ -74,13 +75,14 @@ async function take(tx: Tx, ways: readonly Way[]): Promise<void> {
       }),
     ),
   );
-  const logged = await appendLogs(tx, entries);
-  if (logged.length !== entries.length)
-    throw new Error("an order that is being placed has a move in its log that it has not made");
-  await saveMoves(
+  const logging = appendLogs(tx, entries);
+  const moving = saveMoves(
     tx,
     ways.map((way) => ({ ...moved(way), paymentStatus: "authorised" as const })),
   );
+  const [logged] = await Promise.all([logging, moving]);
+  if (logged.length !== entries.length)
+    throw new Error("an order that is being placed has a move in its log that it has not made");
 }
 
 /** Moves the order past `reserved`, if the hold was not written down yet, and on to `confirmed`, or to who looks at its payment. */

@@ -1,3 +1,4 @@
+import { coarse } from "../../platform/geo.ts";
 import { createGroup } from "../../platform/group.ts";
 import type { Failure } from "../../platform/problem.ts";
 import type { SagaRunner } from "../../platform/saga.ts";
@@ -58,21 +59,23 @@ export function createCreating(deps: CreatingDeps): (wish: Wish) => Promise<Crea
     const own = wanted.filter(({ order }) => made.has(order.id));
     if (own.length > 0) {
       const entry = { version: 1, event: "create", from: "", to: "created", outcome: "applied" } as const;
-      await appendLogs(
+      const logging = appendLogs(
         tx,
         own.map(({ order: { id } }) => ({
           ...{ orderId: id, eventId: `${id}:create`, actor: "customer" },
           ...entry,
         })),
       );
-      await contacts.saveAll(
+      const sealing = contacts.saveAll(
         tx,
         own.map(({ wish, order }) => contacts.seal(order.id, wish.body.contact)),
       );
-      await saga.startMany(
+      const starting = saga.startMany(
         tx,
         [...made.values()].map(({ placing }) => ({ id: placing.orderId, state: placing })),
       );
+      // None of them needs the answer of another: they travel together.
+      await Promise.all([logging, sealing, starting]);
     }
     return drafts.map(({ order, refused }) => refused ?? (order && made.get(order.id)));
   }
@@ -88,7 +91,7 @@ export function createCreating(deps: CreatingDeps): (wish: Wish) => Promise<Crea
   ): NewOrder {
     return {
       ...{ id: deps.newOrderId(), sub, bodyHash, idempotencyKey: key, paymentMethod: body.payment.method },
-      ...{ lines, total, deliverTo: body.deliverTo, promiseMinutes: deps.promiseMinutes },
+      ...{ lines, total, deliverTo: coarse(body.deliverTo), promiseMinutes: deps.promiseMinutes },
     };
   }
 

@@ -15,11 +15,12 @@ export function intentIdOf(orderId: string): string {
 
 /** Notes effects in the transaction that makes them due. */
 export async function addEffects(tx: Tx, orderId: string, kinds: readonly Effect[]): Promise<void> {
-  for (const kind of kinds)
-    await tx.query(
-      "INSERT INTO orders.effect (order_id, kind) VALUES ($1, $2) ON CONFLICT (order_id, kind) DO NOTHING",
-      [orderId, kind],
-    );
+  if (kinds.length === 0) return;
+  await tx.query(
+    `INSERT INTO orders.effect (order_id, kind) SELECT $1, n.kind FROM unnest($2::TEXT[]) AS n (kind)
+     ON CONFLICT (order_id, kind) DO NOTHING`,
+    [orderId, kinds],
+  );
 }
 
 export interface EffectDeps {

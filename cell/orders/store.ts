@@ -203,12 +203,12 @@ export async function listOrders(
 }
 
 export async function saveState(tx: Tx, id: string, state: OrderState, version: number): Promise<void> {
-  await tx.query("UPDATE orders.orders SET state = $2, version = $3, updated_at = now() WHERE id = $1", [
-    id,
-    state,
-    version,
-  ]);
-  if (!isWaiting(state)) await tx.query("DELETE FROM orders.waiting WHERE order_id = $1", [id]);
+  const saving = tx.query(
+    "UPDATE orders.orders SET state = $2, version = $3, updated_at = now() WHERE id = $1",
+    [id, state, version],
+  );
+  const leaving = !isWaiting(state) && tx.query("DELETE FROM orders.waiting WHERE order_id = $1", [id]);
+  await Promise.all([saving, leaving]);
 }
 
 /** Writes states that the floor still waits for, with the payment's, of several orders. */

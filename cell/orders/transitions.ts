@@ -76,17 +76,14 @@ async function apply(tx: Tx, order: Order, request: Transition, to: OrderState):
   const entry = { version, event, from: order.state, to, outcome: "applied", actor } as const;
   // The same event again, in a state that would take it a second time.
   if (!(await appendLog(tx, order.id, eventId, entry))) return order;
-  await saveState(tx, order.id, to, version);
-  if (request.short) await saveShortLines(tx, order.id, request.short);
-  await addEffects(tx, order.id, effectsOf(order.state, to));
   const type = ANNOUNCED[to];
-  if (type !== undefined)
-    await appendEvent(tx, "orders", {
-      type,
-      subject: order.id,
-      version,
-      data: { orderId: order.id, from: order.state },
-    });
+  const data = { orderId: order.id, from: order.state };
+  await Promise.all([
+    saveState(tx, order.id, to, version),
+    request.short && saveShortLines(tx, order.id, request.short),
+    addEffects(tx, order.id, effectsOf(order.state, to)),
+    type !== undefined && appendEvent(tx, "orders", { type, subject: order.id, version, data }),
+  ]);
   const moved = { ...order, state: to, version, shortLines: request.short ?? order.shortLines };
   if (event === "review.pass") await announceReviewed(tx, moved);
   return moved;

@@ -1,0 +1,76 @@
+import type { SqlConnection, SqlPool, Tx } from "./sql.ts";
+import { prepared } from "./sqlprepared.ts";
+import { Fenced } from "./sqlstate.ts";
+
+/** Runs it in one SERIALIZABLE transaction, once; its errors come as they are. `epoch` null: nothing is asked about it. */
+export async function once<T>(
+  pool: SqlPool,
+  fn: (tx: Tx) => Promise<T>,
+  epoch: number | null,
+): Promise<{ result: T; marks: ReadonlySet<string> }> {
+  const client = await pool.connect();
+  const marks = new Set<string>();
+  let broken: Error | undefined;
+  // A connection that is lent out has no listener of the pool's: without one, its end would end the process.
+  const breaks = (error: Error) => {
+    broken = error;
+  };
+  client.on("error", breaks);
+  try {
+    const begun = begin(client, epoch);
+    const result = await fn({ query: queryBehind(begun, client), mark: (what) => marks.add(what) });
+    await begun;
+    const { command } = await client.query("COMMIT");
+    // What the server answers to COMMIT when a statement had failed and nobody told.
+    if (command === "ROLLBACK")
+      throw new Error("a statement failed and its error was passed over: nothing is written");
+    return { result, marks };
+  } catch (error) {
+    try {
+      await client.query("ROLLBACK");
+    } catch (rollbackError) {
+      broken = rollbackError as Error;
+    }
+    throw error;
+  } finally {
+    client.off("error", breaks);
+    client.release(broken);
+  }
+}
+
+/**
+ * A first look travels with BEGIN; nobody sees its answer before the epoch is known to be in force. Anything that writes waits: if BEGIN
+ * itself failed, it would be committed by itself.
+ */
+function queryBehind(begun: Promise<void>, client: SqlConnection): Tx["query"] {
+  let isOpen = false;
+  let waiting = 0;
+  const opened = begun.then(() => {
+    isOpen = true;
+  });
+  opened.catch(() => undefined);
+  return async <R>(text: string, values: readonly unknown[] = []) => {
+    if (waiting > 0 || !(isOpen || /^\s*SELECT\b/i.test(text))) {
+      waiting++;
+      await opened.finally(() => waiting--);
+    }
+    const answering = client.query(prepared(text, values));
+    answering.catch(() => undefined);
+    await opened;
+    return (await answering).rows as R[];
+  };
+}
+
+/** Both in one message: the check costs no turn of its own, and nothing comes between it and the snapshot. */
+async function begin(client: SqlConnection, epoch: number | null): Promise<void> {
+  const start = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+  if (epoch === null) {
+    await client.query(start);
+    return;
+  }
+  const answers = (await client.query(
+    `${start}; SELECT epoch FROM cell.lease WHERE id = 1 FOR SHARE`,
+  )) as unknown as { readonly rows: { readonly epoch: number }[] }[];
+  const inForce = answers[1]?.rows[0]?.epoch;
+  if (inForce !== epoch) throw new Fenced(epoch, inForce);
+}
