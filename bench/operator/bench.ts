@@ -54,6 +54,8 @@ export async function runOperatorBench(options: OperatorBenchOptions): Promise<O
         ...(options.quietMs === undefined ? {} : { quietMs: options.quietMs }),
       });
       figures.push(found);
+      // What was found so far is kept, should a later contender fail.
+      if (options.json !== undefined) writeFileSync(options.json, toJson(options, figures, []));
     } finally {
       await stack.close();
     }

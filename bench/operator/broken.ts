@@ -24,7 +24,7 @@ export async function measureNeighbours(options: {
   readonly client: KubeClient;
   readonly watcher: Watcher;
   readonly batch: number;
-  readonly deadlineMs: number;
+  readonly stallMs: number;
   readonly signal: AbortSignal;
 }): Promise<Neighbours> {
   const { client, watcher, batch } = options;
@@ -44,7 +44,7 @@ async function timeBatch(
   options: {
     readonly watcher: Watcher;
     readonly batch: number;
-    readonly deadlineMs: number;
+    readonly stallMs: number;
     readonly signal: AbortSignal;
   },
 ): Promise<Quantiles> {

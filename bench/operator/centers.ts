@@ -1,10 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { FulfillmentCenterInput } from "../../operator/api/fulfillment-center.ts";
 import { API_VERSION, FULFILLMENT_CENTER } from "../../operator/api/names.ts";
 import type { KubeClient } from "../../platform/kube/client.ts";
 import { createInformer } from "../../platform/kube/informer.ts";
 import { type Condition, isConditionTrue, type KubeObject } from "../../platform/kube/objects.ts";
 import { silentLog, silentMetrics } from "../../platform/kube/ports.ts";
-import { must, until } from "./must.ts";
+import { must } from "./must.ts";
 
 /** Centers of one region: its table names each of them, and the API server takes no object above 1.5 MB. */
 const CENTERS_PER_REGION = 100;
@@ -33,6 +34,13 @@ export function centerNames(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}-${String(index).padStart(4, "0")}`);
 }
 
+export interface ReadyOptions {
+  readonly stallMs: number;
+  readonly signal: AbortSignal;
+  /** Told after each tenth how many are Ready. */
+  readonly note?: (text: string) => void;
+}
+
 /** Follows all centers and remembers when each was first seen Ready. */
 export interface Watcher {
   /** Milliseconds on performance.now()'s clock. */
@@ -40,7 +48,8 @@ export interface Watcher {
   readonly readyMs: ReadonlyMap<string, number>;
   /** Creates centers and returns when the API server has taken them all. */
   create(names: readonly string[], image: string): Promise<void>;
-  waitReady(names: readonly string[], options: { deadlineMs: number; signal: AbortSignal }): Promise<void>;
+  /** However long it takes, as long as one more of them is Ready within `stallMs`. */
+  waitReady(names: readonly string[], options: ReadyOptions): Promise<void>;
   /** The newest state seen. */
   get(name: string): KubeObject | undefined;
   stop(): Promise<void>;
@@ -86,12 +95,24 @@ export async function watchCenters(client: KubeClient, signal: AbortSignal): Pro
       };
       await Promise.all(Array.from({ length: CREATES_AT_ONCE }, work));
     },
-    waitReady: (names, { deadlineMs, signal: ending }) =>
-      until(`Ready of ${names.length} centers`, () => names.every((name) => readyMs.has(name)), {
-        deadlineMs,
-        signal: ending,
-        pollMs: 20,
-      }),
+    async waitReady(names, { stallMs, signal: ending, note }) {
+      const tenth = Math.ceil(names.length / 10);
+      let told = 0;
+      for (let ready = -1, sinceMs = 0; ; ) {
+        const now = names.filter((name) => readyMs.has(name)).length;
+        if (now === names.length) return;
+        if (now > ready) [ready, sinceMs] = [now, performance.now()];
+        if (ready >= told + tenth) {
+          told = ready;
+          note?.(`${ready} of ${names.length} Ready`);
+        }
+        if (performance.now() - sinceMs > stallMs)
+          throw new Error(
+            `${ready} of ${names.length} centers are Ready, and no further one for ${Math.round(stallMs / 1000)} s.`,
+          );
+        await sleep(20, undefined, { signal: ending });
+      }
+    },
     get: (name) => informer.store.get(name),
     async stop() {
       stop.abort();

@@ -60,6 +60,8 @@ export interface CourseOptions {
 
 const QUIET_MS = 5_000;
 const QUIET_BOUND_MS = 120_000;
+/** Between two centers that become Ready; a run takes as long as its machine needs. */
+const STALL_MS = 300_000;
 const EDITS = 200;
 const BATCH = 50;
 
@@ -67,7 +69,6 @@ const BATCH = 50;
 export async function runCourse(options: CourseOptions): Promise<Figures> {
   const { stack, contender, centers, report, signal } = options;
   const where = { dir: stack.dir, kubeconfigPath: stack.server.kubeconfigPath };
-  const deadlineMs = 300_000 + centers * 1_000;
   let operator: Operator | undefined;
   const watcher = await watchCenters(stack.client, signal);
   try {
@@ -75,7 +76,7 @@ export async function runCourse(options: CourseOptions): Promise<Figures> {
     await waitServing(operator, signal);
     // One center nobody counts: it shows that the contender leads, and its code has run once.
     await watcher.create(["warm-up-0000"], SETTINGS.images.cell);
-    await watcher.waitReady(["warm-up-0000"], { deadlineMs: 90_000, signal });
+    await watcher.waitReady(["warm-up-0000"], { stallMs: 90_000, signal });
     await quiet(options);
     const emptyMb = usageOf(operator.record.pid).rssMb;
 
@@ -83,7 +84,7 @@ export async function runCourse(options: CourseOptions): Promise<Figures> {
     const made = await report.step(
       `${contender.name}: ${centers} centers to Ready`,
       "namespace, policies, Secrets, stores, Job, Deployment, Services each",
-      () => bringUp(options, operator as Operator, watcher, names, deadlineMs),
+      () => bringUp(options, operator as Operator, watcher, names),
     );
     await report.step(`${contender.name}: wait until it writes nothing`, "a while without a write", () =>
       quiet(options),
@@ -126,7 +127,7 @@ export async function runCourse(options: CourseOptions): Promise<Figures> {
           client: stack.client,
           watcher,
           batch: Math.min(BATCH, centers),
-          deadlineMs,
+          stallMs: STALL_MS,
           signal,
         }),
     );
@@ -151,11 +152,10 @@ export async function runCourse(options: CourseOptions): Promise<Figures> {
 }
 
 async function bringUp(
-  { stack, contender, centers, signal }: CourseOptions,
+  { stack, contender, centers, report, signal }: CourseOptions,
   operator: Operator,
   watcher: Awaited<ReturnType<typeof watchCenters>>,
   names: readonly string[],
-  deadlineMs: number,
 ) {
   const processes = [operator.record, ...stack.processes];
   const before = new Map(processes.map(({ name, pid }) => [name, usageOf(pid).cpuSeconds]));
@@ -165,7 +165,7 @@ async function bringUp(
   const startMs = performance.now();
   await watcher.create(names, SETTINGS.images.cell);
   const createdMs = performance.now();
-  await watcher.waitReady(names, { deadlineMs, signal });
+  await watcher.waitReady(names, { stallMs: STALL_MS, signal, note: report.note });
   const readySeconds = (Math.max(...names.map((name) => watcher.readyMs.get(name)!)) - startMs) / 1000;
   const cpuSeconds = cpuSince(before, processes);
   const reconciles = ((await operator.metric("controller_runtime_reconcile_total")) ?? 0) - reconciled;
