@@ -179,8 +179,13 @@ function doneOutcome(
       return authorizeOutcome(intent, answer);
     case "capture": {
       const isWhole = intent.capturedMinor + moved === intent.captureAskedMinor;
-      const status = next(intent.status, isWhole ? "capture.done" : "capture.part") ?? intent.status;
-      return { change: { status, capturedMinor: moved }, type: paymentCaptured.type };
+      const status = isWhole
+        ? capturedStatus(intent, intent.capturedMinor + moved)
+        : next(intent.status, "capture.part");
+      return {
+        change: { status: status ?? intent.status, capturedMinor: moved },
+        type: paymentCaptured.type,
+      };
     }
     case "void":
       return {
@@ -214,7 +219,19 @@ function refusedOutcome(operation: Operation, intent: Intent): Outcome {
   const moved = operation.amountMinor;
   if (operation.kind === "refund") return { change: { status: intent.status, refundAskedMinor: -moved } };
   if (operation.kind === "void") return { change: { status: intent.status } };
-  const isPartlyCaptured = intent.capturedMinor > 0;
-  const status = next(intent.status, isPartlyCaptured ? "capture.done" : "capture.refused");
+  const status =
+    intent.capturedMinor > 0
+      ? capturedStatus(intent, intent.capturedMinor)
+      : next(intent.status, "capture.refused");
   return { change: { status: status ?? intent.status, captureAskedMinor: -moved } };
+}
+
+/** The status once nothing more is to be captured: refunds may have come while something was. */
+function capturedStatus(
+  { status, refundedMinor }: Intent,
+  capturedMinor: number,
+): Intent["status"] | undefined {
+  const captured = next(status, "capture.done");
+  if (captured === undefined || refundedMinor === 0) return captured;
+  return next(captured, refundedMinor === capturedMinor ? "refund.done" : "refund.part");
 }

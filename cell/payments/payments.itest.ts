@@ -227,6 +227,53 @@ test("one refund asked for by twenty at once is one refund; another amount under
   });
 });
 
+test.each([
+  [100, "partially_refunded"],
+  [1_000, "refunded"],
+] as const)(
+  "a refund of %i that comes while more is captured shows in the status at the end",
+  async (minor, status) => {
+    const id = `int-between-${minor}`;
+    const path = `/internal/intents/${id}`;
+    await center.authorize(id, 1_400);
+    await center.post(`${path}/capture`, { amount: won(minor === 100 ? 600 : 1_000), captureId: "a" });
+    const first = await center.until(id, "captured");
+    await center.psp.fault("down", 600);
+    await center.post(`${path}/capture`, { amount: won(400), captureId: "b" });
+    await center.post(`${path}/refund`, { refundId: "r", amount: won(minor) });
+    await center.cell.stopSlice("payments");
+    try {
+      await center.psp.fault("down", 0);
+      const refunds = center.replica((port) => ({
+        perform: async (operation, intent) =>
+          operation.kind === "capture"
+            ? { kind: "no-answer", reason: "the test stands in between" }
+            : port.perform(operation, intent),
+      }));
+      await eventually(async () => {
+        await center.expireClaims(id);
+        await refunds.runDue();
+        return (await of(id)).totals.refunds === 1;
+      });
+      // The rest of what was asked is refused, or done: neither forgets the refund.
+      const rest = center.replica((port) => ({
+        perform: async (operation, intent) =>
+          operation.kind === "capture" && status === "refunded"
+            ? { kind: "refused", reason: "the test says no" }
+            : port.perform(operation, intent),
+      }));
+      await eventually(async () => {
+        await center.expireClaims(id);
+        return (await rest.runDue()) === 0;
+      });
+    } finally {
+      await center.cell.startSlice("payments");
+    }
+    const captured = first.captured.amountMinor + (status === "refunded" ? 0 : 400);
+    expect(await center.until(id, status)).toMatchObject({ captured: won(captured), refunded: won(minor) });
+  },
+);
+
 const CARD = "4111 1111 1111 1111";
 test.each<[string, string, unknown, number]>([
   ["nothing", "refund", won(0), 400],
