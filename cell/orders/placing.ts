@@ -45,6 +45,8 @@ const intentAnswer = z.looseObject({
 /** After so many tries of a step the order is given up and compensated: a customer does not wait for ever. */
 const MAX_ATTEMPTS = 5;
 
+const RUSH = "Very many want one of these articles at this moment: repeat the order in a second.";
+
 type Reached<T> = Answer<T> | Failure;
 
 /** What of a failed call is final, and what has to be asked again with the same key. */
@@ -84,8 +86,9 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
       });
       // A hold that was closed before was allocated, by a process that died later on: the allocation says what became of it.
       if (result.ok || result.code === "conflict") return { ...state, isHeld: true };
-      return FINAL_CODES.has(result.code)
-        ? result
+      if (FINAL_CODES.has(result.code)) return result;
+      return result.code === "rate-limited"
+        ? finalOr(result, attempt, "rate-limited", RUSH)
         : finalOr(result, attempt, "not-accepting", "Stock cannot be held here now; try again.");
     },
     async undo(state) {
@@ -201,8 +204,9 @@ export function createPlacing(deps: PlacingDeps): SagaRunner<Placing> {
       );
       if (failure.code === "payment-declined") await savePaymentStatus(tx, orderId, "declined");
       else if (state.isAuthorised) await savePaymentStatus(tx, orderId, "voided");
-      // What failed on our side may work a moment later: the key must not be stuck with this answer.
-      if (PROBLEMS[failure.code].status >= 500) await releaseKey(tx, orderId);
+      // What failed on our side, or for the moment, may work a little later: the key must not be stuck with this answer.
+      if (PROBLEMS[failure.code].status >= 500 || failure.code === "rate-limited")
+        await releaseKey(tx, orderId);
     },
   });
 }
