@@ -3,6 +3,7 @@ import { createHoldStore, type HoldStore, readHoldScript } from "../../cell/inve
 import { createMirror, type Mirror } from "../../cell/inventory/mirror.ts";
 import { createRebuilder, type Rebuilder } from "../../cell/inventory/rebuild.ts";
 import { findDrift } from "../../cell/inventory/reconcile.ts";
+import { createTrail, type Trail } from "../../cell/inventory/trail.ts";
 import { createWorkers } from "../../cell/inventory/workers.ts";
 import { createWriter, type Writer } from "../../cell/inventory/writer.ts";
 import { roleOf } from "../../platform/credentials.ts";
@@ -24,6 +25,7 @@ interface Parts {
   readonly rebuilder: Rebuilder;
   readonly mirror: Mirror;
   readonly writer: Writer;
+  readonly trail: Trail;
 }
 
 const TTL_MS = 300_000;
@@ -54,8 +56,9 @@ async function openParts(stores: HoldStores): Promise<Parts> {
   });
   const rebuilder = createRebuilder({ sql, holds, log, metrics });
   const mirror = createMirror({ sql, holds, log, metrics, storeAway: rebuilder.doubt });
-  const writer = createWriter({ sql, log, metrics, committed: mirror.committed });
-  return { sql, admin, redis, metrics, holds, rebuilder, mirror, writer };
+  const trail = createTrail({ sql, holds, metrics });
+  const writer = createWriter({ sql, log, metrics, committed: trail.before(mirror.committed) });
+  return { sql, admin, redis, metrics, holds, rebuilder, mirror, writer, trail };
 }
 
 const skuName = (sku: number) => `sku-${sku}`;
@@ -131,13 +134,24 @@ export async function openVolatile(stores: HoldStores): Promise<HoldContender> {
 /** A hold and then its allocation, which is committed: the slice's whole way, its background work running beside it. */
 export async function openDurable(stores: HoldStores): Promise<HoldContender> {
   const parts = await openParts(stores);
-  const { admin, sql, writer, holds, rebuilder, mirror, metrics } = parts;
+  const { admin, sql, writer, holds, rebuilder, mirror, trail, metrics } = parts;
   const holding = createHolding({
-    ...{ sql, holds, writer, log, metrics, epoch: Number(stores.env.CELL_EPOCH), ttlSeconds: TTL_MS / 1000 },
+    ...{
+      sql,
+      holds,
+      writer,
+      trail,
+      log,
+      metrics,
+      epoch: Number(stores.env.CELL_EPOCH),
+      ttlSeconds: TTL_MS / 1000,
+    },
     ...{ trusted: rebuilder.trusted, storeAway: rebuilder.doubt, storeLost: rebuilder.doubt },
   });
   const start = () =>
-    startWorkers(createWorkers({ sql, holds, mirror, rebuilder, writer, log, metrics }), { log, metrics });
+    startWorkers(createWorkers({ sql, holds, mirror, rebuilder, writer, trail, log, metrics }), {
+      ...{ log, metrics },
+    });
   let stopWorkers: (() => Promise<void>) | undefined;
   let numbers = 0;
   const [facts] = await sql.query<{ fsync: string; version: string }>(

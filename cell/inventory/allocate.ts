@@ -114,7 +114,7 @@ export function decideHold(view: LedgerView, command: CommandOf<"hold">): Decisi
     return fail("conflict", `Hold ${command.id} belongs to another order: take a new id.`);
   }
   if (own && own.callKey === command.callKey) {
-    return { ok: true, answer: { expiresAtMs: own.expiresAtMs }, change: { movements: [] } };
+    return { ok: true, answer: { expiresAtMs: own.expiresAtMs, how: "same" }, change: { movements: [] } };
   }
   const lines = aggregate(command.lines);
   const missing = unknownSkus(
@@ -139,7 +139,8 @@ export function decideHold(view: LedgerView, command: CommandOf<"hold">): Decisi
   const extended = isLater || (own?.extended ?? false);
   const { id: holdId, orderId, owner, callKey } = command;
   const hold: SqlHold = { holdId, orderId, owner, callKey, createdAtMs, expiresAtMs, extended, lines };
-  return { ok: true, answer: { expiresAtMs }, change: { movements: [], hold } };
+  const how = own ? "replaced" : "new";
+  return { ok: true, answer: { expiresAtMs, how }, change: { movements: [], hold } };
 }
 
 function unitsIn(lines: readonly Demand[], sku: string): number {

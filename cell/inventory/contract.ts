@@ -344,6 +344,19 @@ export const explainAnswer = z.object({
   movements: z.array(movementSchema),
   /** Where balances were brought back to their movements, up to then. */
   repairs: z.array(balanceSchema.extend({ bin: binSchema, at: z.string() })),
+  /**
+   * Holds of the SKU, up to then, newest last: they change no balance. One that became an allocation within seconds is told by its
+   * movement, under the same hold id.
+   */
+  holds: z.array(
+    z.object({
+      kind: z.enum(["reserve", "release", "expire"]),
+      holdId: z.string(),
+      orderId: z.string().optional(),
+      units: z.number().int(),
+      at: z.string(),
+    }),
+  ),
   /** Only when no time was asked for: what the balance says, which must be the same. */
   stored: balanceSchema.optional(),
 });

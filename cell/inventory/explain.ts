@@ -18,6 +18,13 @@ const REPAIRS_SHOWN = 20;
 const ASKED = `sku = $1 AND ($2::TEXT IS NULL OR bin_id = $2::TEXT)
   AND ($3::TIMESTAMPTZ IS NULL OR created_at <= $3::TIMESTAMPTZ)`;
 
+interface HoldEventRow {
+  readonly kind: "reserve" | "release" | "expire";
+  readonly hold_id: string;
+  readonly order_id: string | null;
+  readonly units: number;
+  readonly created_at: string;
+}
 interface Sums {
   readonly movements: number;
   readonly h: number;
@@ -36,6 +43,7 @@ export async function explain(
     sums: Sums | null;
     listed: (MovementRow & { created_at: string })[] | null;
     repairs: { bin_id: string; h: number; a: number; d: number; created_at: string }[] | null;
+    holds: HoldEventRow[] | null;
     stored: Sums | null;
   }>(
     `SELECT now() AS now, EXISTS (SELECT 1 FROM inventory.sku WHERE sku = $1) AS known,
@@ -49,6 +57,10 @@ export async function explain(
        (SELECT json_agg(row_to_json(r)) FROM (
           SELECT bin_id, on_hand_delta AS h, allocated_delta AS a, damaged_delta AS d, created_at
           FROM inventory.repair WHERE ${ASKED} ORDER BY created_at DESC LIMIT ${REPAIRS_SHOWN}) r) AS repairs,
+       (SELECT json_agg(row_to_json(e)) FROM (
+          SELECT kind, hold_id, order_id, units, created_at FROM inventory.hold_event
+          WHERE sku = $1 AND ($3::TIMESTAMPTZ IS NULL OR created_at <= $3::TIMESTAMPTZ)
+          ORDER BY created_at DESC, kind DESC LIMIT ${LISTED}) e) AS holds,
        (SELECT json_build_object('h', coalesce(sum(on_hand), 0), 'a', coalesce(sum(allocated), 0),
           'd', coalesce(sum(damaged), 0))
         FROM inventory.balance WHERE sku = $1 AND ($2::TEXT IS NULL OR bin_id = $2::TEXT)) AS stored`,
@@ -73,6 +85,13 @@ export async function explain(
       ...balanceOf(repair),
       bin: binOf(repair.bin_id),
       at: new Date(repair.created_at).toISOString(),
+    })),
+    holds: (row.holds ?? []).reverse().map((event) => ({
+      kind: event.kind,
+      holdId: event.hold_id,
+      ...(event.order_id === null ? {} : { orderId: event.order_id }),
+      units: event.units,
+      at: new Date(event.created_at).toISOString(),
     })),
     ...(at === undefined && stored ? { stored: balanceOf(stored) } : {}),
   };

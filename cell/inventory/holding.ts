@@ -6,9 +6,10 @@ import { type Failure, fail } from "../../platform/problem.ts";
 import type { Sql } from "../../platform/sql.ts";
 import type { HoldAnswer, HoldBody } from "./contract.ts";
 import { aggregate, type Demand } from "./domain.ts";
-import type { HoldStore, Placed, PlaceRequest, ShortInStore } from "./holds.ts";
+import type { HoldStore, Placed, PlaceRequest, Released, ShortInStore } from "./holds.ts";
 import { outOfStock } from "./moves.ts";
 import { readSkus } from "./reads.ts";
+import type { Trail } from "./trail.ts";
 import type { Writer } from "./writer.ts";
 
 export interface HoldingOptions {
@@ -25,6 +26,8 @@ export interface HoldingOptions {
   readonly storeLost: () => void;
   /** Called when the hold store cannot be reached. */
   readonly storeAway: () => void;
+  /** Told what holds come and go. */
+  readonly trail: Pick<Trail, "reserved" | "released">;
 }
 
 /** The hold, or why there is none. */
@@ -44,7 +47,7 @@ const MAX_BITES = 50;
 
 /** Places holds in the hold store; in SQL while the hold store is away or lost. */
 export function createHolding(options: HoldingOptions): Holding {
-  const { holds, writer, metrics, log, ttlSeconds } = options;
+  const { holds, writer, trail, metrics, log, ttlSeconds } = options;
   const counts = metrics.counter("inventory_holds_total", "Holds asked for, by where they were decided.", [
     "path",
     "outcome",
@@ -96,6 +99,8 @@ export function createHolding(options: HoldingOptions): Holding {
         options.storeLost();
         return "away";
       }
+      if (placed.kind === "placed" && placed.how !== "same")
+        trail.reserved(request.holdId, request.orderId, request.lines);
       if (placed.kind !== "more") return await told(request.holdId, placed as Told);
     }
     return fail("unavailable", "Many holds are expiring just now: repeat the request.", undefined, 1);
@@ -143,15 +148,18 @@ export function createHolding(options: HoldingOptions): Holding {
     const { holdId: id, ...rest } = request;
     const outcome = await writer.submit({ kind: "hold", id, ...rest });
     if (!outcome.ok) return outcome;
-    const { expiresAtMs } = outcome.answer as { expiresAtMs: number };
+    const { expiresAtMs, how } = outcome.answer as { expiresAtMs: number; how: string };
+    if (how !== "same") trail.reserved(id, request.orderId, request.lines);
     const expiresAt = new Date(expiresAtMs).toISOString();
     return { ok: true as const, answer: { holdId: id, expiresAt, generation: `sql-${options.epoch}` } };
   }
 
   async function release(holdId: string): ReturnType<Holding["release"]> {
-    let result: Awaited<ReturnType<HoldStore["release"]>> = "lost";
+    let result: Released = "lost";
     try {
-      result = await holds.release(holdId);
+      const { how, lines } = await holds.release(holdId);
+      result = how;
+      if (how === "released") trail.released(holdId, lines);
     } catch (error) {
       log.debug({ error: errorText(error) }, "the hold store is away; the release is noted in SQL");
       options.storeAway();
@@ -161,7 +169,10 @@ export function createHolding(options: HoldingOptions): Holding {
     if (result === "released") churn.inc({ event: "released" });
     if (result !== "lost") return { ok: true, released: result === "released" };
     const outcome = await writer.submit({ kind: "drop-hold", id: holdId, queueDrop: true });
-    return outcome.ok ? { ok: true, released: (outcome.answer as { released: boolean }).released } : outcome;
+    if (!outcome.ok) return outcome;
+    const { released, lines } = outcome.answer as { released: boolean; lines: readonly Demand[] };
+    if (released) trail.released(holdId, lines);
+    return { ok: true, released };
   }
 
   return { place, release };

@@ -74,6 +74,24 @@ local function finish()
   return { "OK" }
 end
 
+-- import token id key owner order remainingMs extended(1|0) lines... : a right that SQL has given already, so nothing is checked.
+-- OK imported|known|closed | NOGEN | FENCED
+local function import()
+  local why = refusal()
+  local token = ARGV[3]
+  if why == "FENCED" or (why and (token == "" or redis.call("HGET", REBUILD, "token") ~= token)) then
+    return { why }
+  end
+  local id = ARGV[4]
+  local state = redis.call("HGET", HOLD .. id, "state")
+  if state then
+    return { "OK", state == "open" and "known" or "closed" }
+  end
+  local wanted, order = readLines(10, #ARGV)
+  writeHold(id, ARGV[5], ARGV[6], ARGV[7], now + tonumber(ARGV[8]), now, wanted, order, ARGV[9] == "1")
+  return { "OK", "imported" }
+end
+
 -- mirror skus... : OK (version sellable)... , both empty for a SKU that is not mirrored | FENCED
 local function mirrorOf()
   if epoch < tonumber(redis.call("GET", EPOCH) or "0") then

@@ -5,15 +5,17 @@
 --       4 reserved (hash: sku -> units)         5 expiry (zset: hold id by ms)    6 rebuild (hash: token, cursor)
 --       7 epoch (string: newest epoch seen)     8 prefix of the hold keys
 --       9 rate (hash: sku -> holds asked for in this second; which second that is has a name that no SKU has)
+--      10 trail (list of "id lines": holds that expired lately, until somebody takes them)
 -- ARGV  1 operation, 2 the caller's epoch, then what the operation takes. Every answer starts with a word.
 --
 -- Time is the store's clock only. A missing generation means that the store was lost: every operation that would
 -- give a right fails closed, until a rebuild writes that key last.
 
-local GENERATION, SELLABLE, VERSION, RESERVED, EXPIRY, REBUILD, EPOCH, HOLD, RATE =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local GENERATION, SELLABLE, VERSION, RESERVED, EXPIRY, REBUILD, EPOCH, HOLD, RATE, TRAIL =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local RATE_SECOND = " second"
 local RATE_PIECE = 1000
+local TRAIL_LENGTH = 20000
 local TOMBSTONE_MS = 5 * 60 * 1000
 local SWEEP_ON_PLACE = 20
 local SWEEP_ON_SHORT = 200
@@ -55,29 +57,35 @@ local function linesOf(packed)
   return lines
 end
 
--- Gives the units of an open hold back and takes it out of the expiry index.
+-- Gives the units of an open hold back and takes it out of the expiry index; its lines, as they were written.
 local function giveBack(id)
-  for sku, units in pairs(linesOf(redis.call("HGET", HOLD .. id, "lines"))) do
+  local packed = redis.call("HGET", HOLD .. id, "lines")
+  for sku, units in pairs(linesOf(packed)) do
     reserve(sku, -units)
   end
   redis.call("ZREM", EXPIRY, id)
+  return packed or ""
 end
 
 -- A closed hold stays known for a while, so that a request that was delayed on its way cannot open it again.
 local function close(id, state)
-  if redis.call("HGET", HOLD .. id, "state") == "open" then
-    giveBack(id)
-  end
+  local lines = redis.call("HGET", HOLD .. id, "state") == "open" and giveBack(id) or ""
   redis.call("DEL", HOLD .. id)
   redis.call("HSET", HOLD .. id, "state", state)
   redis.call("PEXPIRE", HOLD .. id, TOMBSTONE_MS)
+  return lines
+end
+
+local function expire(id)
+  redis.call("RPUSH", TRAIL, id .. " " .. giveBack(id))
+  redis.call("LTRIM", TRAIL, -TRAIL_LENGTH, -1)
+  redis.call("DEL", HOLD .. id)
 end
 
 local function sweep(limit)
   local due = redis.call("ZRANGEBYSCORE", EXPIRY, "-inf", now, "LIMIT", 0, limit)
   for _, id in ipairs(due) do
-    giveBack(id)
-    redis.call("DEL", HOLD .. id)
+    expire(id)
   end
   if #due > 0 then
     redis.call("HINCRBY", GENERATION, "expired", #due)
@@ -139,8 +147,7 @@ local function placeOne(at, last, maxLifeMs, generation, mayGiveBack, tooOften)
     "extended")
   local state = found[1]
   if state == "open" and tonumber(found[5]) <= now then
-    giveBack(id)
-    redis.call("DEL", HOLD .. id)
+    expire(id)
     state = false
   end
   if state and state ~= "open" then
@@ -314,25 +321,7 @@ local function place()
   return answers
 end
 
--- import token id key owner order remainingMs extended(1|0) lines... : a right that SQL has given already, so nothing is checked.
--- OK imported|known|closed | NOGEN | FENCED
-local function import()
-  local why = refusal()
-  local token = ARGV[3]
-  if why == "FENCED" or (why and (token == "" or redis.call("HGET", REBUILD, "token") ~= token)) then
-    return { why }
-  end
-  local id = ARGV[4]
-  local state = redis.call("HGET", HOLD .. id, "state")
-  if state then
-    return { "OK", state == "open" and "known" or "closed" }
-  end
-  local wanted, order = readLines(10, #ARGV)
-  writeHold(id, ARGV[5], ARGV[6], ARGV[7], now + tonumber(ARGV[8]), now, wanted, order, ARGV[9] == "1")
-  return { "OK", "imported" }
-end
-
--- release id : OK released|gone | CLOSED closed | NOGEN | FENCED
+-- release id : OK released|gone lines | CLOSED closed | NOGEN | FENCED
 local function release()
   local why = refusal()
   if why then
@@ -343,8 +332,8 @@ local function release()
   if state == "closed" then
     return { "CLOSED", state }
   end
-  close(id, "released")
-  return { "OK", state == "open" and "released" or "gone" }
+  local lines = close(id, "released")
+  return { "OK", state == "open" and "released" or "gone", lines }
 end
 
 -- settle holdCount ids... (sku version sellable)... : after a commit; drops the holds and takes the newer mirror values

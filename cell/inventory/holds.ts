@@ -36,6 +36,9 @@ export interface PlaceRequest {
   readonly lines: readonly Demand[];
 }
 
+/** `lost` when nothing could be released. */
+export type Released = "released" | "gone" | "closed" | "lost" | "fenced";
+
 export interface HeldDrift {
   readonly sku: string;
   readonly counted: number;
@@ -67,8 +70,10 @@ export interface HoldStore {
   import(
     request: Omit<PlaceRequest, "ttlMs"> & { remainingMs: number; extended: boolean; token?: string },
   ): Promise<boolean>;
-  /** `lost` when nothing could be released. */
-  release(holdId: string): Promise<"released" | "gone" | "closed" | "lost" | "fenced">;
+  /** What became of it, with the lines of one that was open. */
+  release(holdId: string): Promise<{ how: Released; lines: readonly Demand[] }>;
+  /** Takes out holds that expired, oldest first; each is handed out once. */
+  expired(limit: number): Promise<{ holdId: string; lines: readonly Demand[] }[]>;
   /** After a commit: drops holds and takes newer mirror values. `dropped` is false when that half must be repeated. */
   settle(
     holdIds: readonly string[],
@@ -116,6 +121,7 @@ export function holdKeys(center: string): string[] {
     "epoch",
     "hold:",
     "rate",
+    "trail",
   ];
   return names.map((name) => `{inv:${center}}:${name}`);
 }
@@ -132,6 +138,7 @@ export function createHoldStore(options: {
   const { redis } = options;
   const keys = holdKeys(options.center);
   const [, sellableKey = "", , reservedKey = ""] = keys;
+  const trailKey = keys[9] ?? "";
   const run = (operation: string, ...args: (string | number)[]) => call<string[]>(operation, args);
   const call = <T>(operation: string, args: readonly (string | number)[]) =>
     redis.script<T>(
@@ -174,10 +181,17 @@ export function createHoldStore(options: {
       return answer[0] === "OK";
     },
     async release(holdId) {
-      const [word, what] = await run("release", holdId);
-      if (word === "CLOSED") return "closed";
-      if (word !== "OK") return word === "FENCED" ? "fenced" : "lost";
-      return what === "released" ? "released" : "gone";
+      const [word, what, packed = ""] = await run("release", holdId);
+      if (word === "CLOSED") return { how: "closed", lines: [] };
+      if (word !== "OK") return { how: word === "FENCED" ? "fenced" : "lost", lines: [] };
+      return { how: what === "released" ? "released" : "gone", lines: linesOf(packed) };
+    },
+    async expired(limit) {
+      const taken = await redis.call<string[] | null>("LPOP", trailKey, limit);
+      return (taken ?? []).map((entry) => {
+        const at = entry.indexOf(" ");
+        return { holdId: entry.slice(0, at), lines: linesOf(entry.slice(at + 1)) };
+      });
     },
     async settle(holdIds, mirrors) {
       const values = mirrors.flatMap(({ sku, version, sellable }) => [sku, version, sellable]);
@@ -277,6 +291,14 @@ function toPlaced(answer: readonly string[]): Placed {
     default:
       return { kind: "lost" };
   }
+}
+
+/** Lines as the script packs them: `milk=2 rice=1`. */
+function linesOf(packed: string): Demand[] {
+  return [...packed.matchAll(/([^ ]+)=(\d+)/g)].map(([, sku = "", units]) => ({
+    sku,
+    quantity: Number(units),
+  }));
 }
 
 function pairs(flat: unknown): [string, number][] {

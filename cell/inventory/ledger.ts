@@ -37,7 +37,10 @@ export function decide(view: LedgerView, command: Command): Decision {
     case "drop-hold":
       return {
         ok: true,
-        answer: { released: view.holds.has(command.id) },
+        answer: {
+          released: view.holds.has(command.id),
+          lines: view.holds.get(command.id)?.lines ?? [],
+        },
         change: {
           movements: [],
           ...(view.holds.has(command.id) ? { removeHold: command.id } : {}),

@@ -8,6 +8,7 @@ import { createRoutes } from "./routes.ts";
 import { createCountRoutes } from "./routes-counts.ts";
 import { createFloorRoutes } from "./routes-floor.ts";
 import { createStockService } from "./service.ts";
+import { createTrail } from "./trail.ts";
 import { createWorkers } from "./workers.ts";
 import { createWriter } from "./writer.ts";
 
@@ -25,12 +26,14 @@ function build(context: SliceContext): BuiltSlice {
   });
   const rebuilder = createRebuilder({ sql, holds, log, metrics });
   const mirror = createMirror({ sql, holds, log, metrics, storeAway: rebuilder.doubt });
-  const writer = createWriter({ sql, log, metrics, committed: mirror.committed });
+  const trail = createTrail({ sql, holds, metrics });
+  const writer = createWriter({ sql, log, metrics, committed: trail.before(mirror.committed) });
   let checking = false;
   const holding = createHolding({
     sql,
     holds,
     writer,
+    trail,
     log,
     metrics,
     epoch,
@@ -58,7 +61,12 @@ function build(context: SliceContext): BuiltSlice {
       ...createCountRoutes({ stock, sql }),
     ],
     subscriptions: [],
-    workers: createWorkers({ sql, holds, mirror, rebuilder, writer, log, metrics, random: context.random }),
-    stop: () => writer.stop(),
+    workers: createWorkers({
+      ...{ sql, holds, mirror, rebuilder, writer, trail, log, metrics, random: context.random },
+    }),
+    async stop() {
+      await writer.stop();
+      await trail.flush(true).catch(() => undefined);
+    },
   };
 }

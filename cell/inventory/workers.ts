@@ -4,11 +4,13 @@ import type { Metrics } from "../../platform/metrics.ts";
 import { RedisAway } from "../../platform/redis.ts";
 import type { Sql } from "../../platform/sql.ts";
 import type { Worker } from "../../platform/workers.ts";
+import type { Demand } from "./domain.ts";
 import type { HoldStore } from "./holds.ts";
 import { type Mirror, readMirrorPage } from "./mirror.ts";
 import type { MovedHold, Rebuilder } from "./rebuild.ts";
 import { reconcilePage } from "./reconcile.ts";
 import { createSaturation } from "./saturation.ts";
+import type { Trail } from "./trail.ts";
 import { createUpkeep } from "./upkeep.ts";
 import type { Writer } from "./writer.ts";
 
@@ -18,6 +20,7 @@ export interface WorkerDeps {
   readonly mirror: Mirror;
   readonly rebuilder: Rebuilder;
   readonly writer: Writer;
+  readonly trail: Trail;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly random?: () => number;
@@ -40,6 +43,7 @@ export function createWorkers(deps: WorkerDeps): Worker[] {
     { name: "inventory-reconcile", intervalMs: 5_000, run: reconciler(deps) },
     ...createUpkeep(deps),
     createSaturation(deps),
+    deps.trail.worker,
     { name: "inventory-prune", intervalMs: 60_000, run: () => prune(deps.sql) },
   ];
 }
@@ -64,15 +68,18 @@ async function forgetHolds(writer: Writer, gone: readonly MovedHold[]): Promise<
 }
 
 /** Holds in SQL end by their time, too, however long the hold store stays away. */
-async function expireSqlHolds({ sql, writer }: WorkerDeps): Promise<void> {
-  const rows = await sql.query<{ hold_id: string; call_key: string }>(
-    "SELECT hold_id, call_key FROM inventory.hold WHERE expires_at < now() ORDER BY expires_at LIMIT $1",
+async function expireSqlHolds({ sql, writer, trail }: WorkerDeps): Promise<void> {
+  const rows = await sql.query<{ hold_id: string; call_key: string; lines: Demand[] | null }>(
+    `SELECT hold_id, call_key, (SELECT json_agg(json_build_object('sku', l.sku, 'quantity', l.quantity))
+       FROM inventory.hold_line l WHERE l.hold_id = h.hold_id) AS lines
+     FROM inventory.hold h WHERE expires_at < now() ORDER BY expires_at LIMIT $1`,
     [PRUNE_LIMIT],
   );
   await forgetHolds(
     writer,
     rows.map((row) => ({ holdId: row.hold_id, callKey: row.call_key })),
   );
+  for (const row of rows) trail.expired(row.hold_id, row.lines ?? []);
 }
 
 /** The one drainer of notes: repeats what is overdue, then deletes what the hold store has taken. */
@@ -119,6 +126,11 @@ function reconciler({ sql, holds, log, metrics }: WorkerDeps): Worker["run"] {
 
 /** Answers are kept for repetitions that come late, not for ever; the ledger itself is never pruned. */
 async function prune(sql: Sql): Promise<void> {
+  await sql.query(
+    `DELETE FROM inventory.hold_event WHERE event_id IN (
+       SELECT event_id FROM inventory.hold_event
+       WHERE created_at < now() - INTERVAL '${COMMAND_RETENTION_DAYS} days' ORDER BY created_at LIMIT ${PRUNE_LIMIT})`,
+  );
   await sql.query(
     `DELETE FROM inventory.command WHERE command_id IN (
        SELECT command_id FROM inventory.command
