@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { distanceMeters } from "./geo.ts";
+import { coarse, distanceMeters } from "./geo.ts";
 
 const place = fc.record({
   latitude: fc.double({ min: -90, max: 90, noNaN: true }),
@@ -31,6 +31,18 @@ test("it is the same both ways, zero to oneself, and never more than half round 
       expect(meters).toBeLessThanOrEqual(HALF_ROUND_METERS + 1e-6);
       expect(meters).toBeCloseTo(distanceMeters(b, a), 6);
       expect(distanceMeters(a, a)).toBe(0);
+    }),
+  );
+});
+
+test("what is kept in the open is near, names no door, and is the same when it is kept again", () => {
+  fc.assert(
+    fc.property(place, (exact) => {
+      const kept = coarse(exact);
+      expect(distanceMeters(exact, kept)).toBeLessThan(79);
+      expect(coarse(kept)).toEqual(kept);
+      for (const degrees of [kept.latitude, kept.longitude])
+        expect(String(degrees)).toMatch(/^-?\d+(\.\d{1,3})?$/);
     }),
   );
 });

@@ -4,6 +4,16 @@ export interface Coordinates {
   readonly longitude: number;
 }
 
+/**
+ * Coordinates as they may be kept in the open: to three decimals, which moves a place by 79 m at most (half of 111 m each way). Enough to choose who rides;
+ * which door it is only an address tells.
+ */
+export function coarse({ latitude, longitude }: Coordinates): Coordinates {
+  return { latitude: toThousandths(latitude), longitude: toThousandths(longitude) };
+}
+
+const toThousandths = (degrees: number) => Math.round(degrees * 1000) / 1000;
+
 /** Mean radius of the earth (IUGG). */
 const EARTH_RADIUS_METERS = 6_371_008.8;
 const radians = (degrees: number) => (degrees * Math.PI) / 180;

@@ -1,4 +1,4 @@
-import { type Coordinates, distanceMeters } from "../../platform/geo.ts";
+import { type Coordinates, coarse, distanceMeters } from "../../platform/geo.ts";
 import type { Logger } from "../../platform/log.ts";
 import { appendEvent } from "../../platform/outbox.ts";
 import { type Failure, fail } from "../../platform/problem.ts";
@@ -66,11 +66,12 @@ export function createDeliveries(deps: DeliveryDeps): Deliveries {
         state,
       });
     const promisedAt = body.promisedAt === undefined ? undefined : new Date(body.promisedAt);
-    await saveDelivery(tx, orderId, { deliverTo: body.deliverTo, promisedAt });
+    const deliverTo = body.deliverTo && coarse(body.deliverTo);
+    await saveDelivery(tx, orderId, { deliverTo, promisedAt });
     if (body.contact) await contacts.replace(tx, contacts.seal(orderId, body.contact));
     const changed = {
       ...moved.order,
-      deliverTo: body.deliverTo ?? order.deliverTo,
+      deliverTo: deliverTo ?? order.deliverTo,
       promisedAt: promisedAt ?? order.promisedAt,
     };
     // One that is still looked at tells the floor its place and time when it has passed.

@@ -246,6 +246,11 @@ test("a contact is stored encrypted, and told only to its owner and to staff", a
     );
     expect([table, hit?.hits]).toEqual([table, 0]);
   }
+  // The place itself is told to within a hundred metres: whose door it is stands in the contact alone.
+  const [kept] = await center.cell.sql.query("SELECT latitude, longitude FROM orders.orders WHERE id = $1", [
+    placed.id,
+  ]);
+  expect(kept).toEqual({ latitude: 37.5, longitude: 127.03 });
 });
 
 test("a closed key makes no order; one that has an order stays that order's", async () => {

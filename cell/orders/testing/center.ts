@@ -72,7 +72,7 @@ export function fresh(prefix: string): string {
 /** The body of `POST /v1/orders` as the tests send it. */
 export function orderBody(lines: readonly Line[], method = "tok_visa"): object {
   return {
-    deliverTo: { latitude: 37.5, longitude: 127.03 },
+    deliverTo: { latitude: 37.500012, longitude: 127.029987 },
     contact: { name: "Test Person", phone: "+82 2 555 0100", address: "1 Example Street" },
     lines,
     payment: { method },
