@@ -241,7 +241,7 @@ function commonWorkers(slice: SliceName, { sql }: SliceContext, relay: Relay): W
       name: "relay",
       intervalMs: RELAY_INTERVAL_MS,
       async run(signal) {
-        while ((await relay.round()) > 0 && !signal.aborted);
+        while ((await relay.round()) && !signal.aborted);
       },
       wakeBy: (wake) => sql.onCommit((marks) => marks.has(OUTBOX_MARK) && wake()),
     },

@@ -86,7 +86,7 @@ export function createDoor(options: AnswerOptions & { readonly routes: readonly 
     // Only streams have the raw request, and they do not come this way.
     const run = () => route.handler(given as HttpRequest<never>);
     const working =
-      key !== undefined && options.idempotency
+      key !== undefined && options.idempotency && route.idempotency !== "own"
         ? options.idempotency.run({ key, scope: scopeOf(principal, route, path), body: rawBody }, run)
         : run();
     return within(hold(working), deadlineMs, ended);

@@ -114,7 +114,7 @@ async function answer(
   const run = () => route.handler(asked);
   const { idempotencyKey: key, rawBody: body } = input;
   const working =
-    key !== undefined && options.idempotency
+    key !== undefined && options.idempotency && route.idempotency !== "own"
       ? options.idempotency.run({ key, scope: scopeOf(principal, route, request.path), body }, run)
       : run();
   const result = await Promise.race([working, deadline.passed]);

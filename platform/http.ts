@@ -56,13 +56,18 @@ export interface Route {
   readonly query?: z.ZodType;
   /** The body of each status it may answer with, problems aside. */
   readonly responses: Readonly<Record<number, z.ZodType | undefined>>;
-  /** Default: required for POST. `none` is for what is idempotent by itself. */
-  readonly idempotency?: "required" | "none";
+  /** Default: required for POST. With `own` the key is required and the handler keeps it; `none` is for what is idempotent by itself. */
+  readonly idempotency?: "required" | "own" | "none";
   /** A body that holds a card's number is refused: payments know tokens only. */
   readonly cards?: "refused";
   /** The handler writes to `raw.res` itself; the deadline does not apply. */
   readonly stream?: boolean;
   handler(request: HttpRequest<never>): Promise<HttpResult | Failure>;
+}
+
+/** Whether a request has to carry an Idempotency-Key. */
+export function needsKey({ method, idempotency }: Route): boolean {
+  return (idempotency ?? (method === "POST" ? "required" : "none")) !== "none";
 }
 
 /** Declares a route whose handler sees its body and query as the schemas give them. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createDocument, type ZodOpenApiObject, type ZodOpenApiPathsObject } from "zod-openapi";
-import type { Route } from "./http.ts";
+import { needsKey, type Route } from "./http.ts";
 
 const problemSchema = z
   .object({
@@ -55,7 +55,7 @@ export function openApiOf(
 
 function operationOf(route: Route): Record<string, unknown> {
   const names = [...route.path.matchAll(/:(\w+)/g)].map((match) => match[1] ?? "");
-  const keyed = (route.idempotency ?? (route.method === "POST" ? "required" : "none")) === "required";
+  const keyed = needsKey(route);
   return {
     summary: route.summary,
     ...(typeof route.access === "object"

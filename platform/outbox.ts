@@ -83,8 +83,8 @@ interface OutboxRow {
 }
 
 export interface Relay {
-  /** Moves up to a batch; answers how many left. 0 also while another process is the relay. */
-  round(): Promise<number>;
+  /** Moves up to a batch; true when there is more to be moved now. */
+  round(): Promise<boolean>;
   /** Lets another process go on at once. */
   release(): Promise<void>;
 }
@@ -124,21 +124,22 @@ export function createRelay(options: RelayOptions): Relay {
 
   return {
     async round() {
-      if (!(await lease.hold())) return 0;
+      if (!(await lease.hold())) return false;
       const rows = await sql.query<OutboxRow>(
         `SELECT id, type, subject, version, data, traceparent, created_at FROM ${slice}.outbox
          ORDER BY created_at, version, id LIMIT $1`,
         [batch],
       );
       waiting.set({}, rows.length);
-      if (rows.length === 0) return 0;
+      if (rows.length === 0) return false;
       const events = rows.map((row) => toEvent(row, `${center}/${slice}`));
       const way = (await byKafka(events)) ? "kafka" : "bypass";
       const gone = way === "kafka" ? events.map(({ id }) => id) : await goAround(events, options.bypass);
-      if (gone.length === 0) return 0;
+      if (gone.length === 0) return false;
       await sql.query(`DELETE FROM ${slice}.outbox WHERE id = ANY($1)`, [gone]);
       sent.inc({ way }, gone.length);
-      return gone.length;
+      // What is committed from here on wakes the relay anew.
+      return rows.length === batch;
     },
     release: () => lease.release(),
   };

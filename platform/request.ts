@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { z } from "zod";
 import { holdsCardNumber } from "./cards.ts";
-import { type Principal, ROLES, type Role, type Route } from "./http.ts";
+import { needsKey, type Principal, ROLES, type Role, type Route } from "./http.ts";
 import { type Failure, fail } from "./problem.ts";
 import type { Verifier } from "./trust.ts";
 
@@ -51,7 +51,7 @@ interface RawRequest {
 
 /** Checks key, body and query by the route's schemas. */
 export function readInput(route: Route, request: RawRequest): RequestInput | Failure {
-  const keyed = (route.idempotency ?? (route.method === "POST" ? "required" : "none")) === "required";
+  const keyed = needsKey(route);
   const key = request.headers["idempotency-key"];
   if (keyed && (typeof key !== "string" || !/^[\x21-\x7e]{1,128}$/.test(key)))
     return fail(

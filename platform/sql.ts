@@ -10,7 +10,10 @@ import { createTurns, TooManyWait } from "./turns.ts";
 
 /** The driver's, for those who send statements. */
 export type SqlPool = pg.Pool;
-export type SqlConnection = pg.PoolClient;
+export type SqlConnection = pg.PoolClient & {
+  /** Not told by the types: what the driver writes to. */
+  readonly connection: { readonly stream: { cork(): void; uncork(): void } };
+};
 
 /** A connection inside one transaction. */
 export interface Tx {

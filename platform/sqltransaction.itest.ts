@@ -44,6 +44,17 @@ describe("statements that are asked for without waiting", () => {
       sql.transaction((tx) => Promise.all([5, 6, -1, 7, 8].map((n) => tx.query(INSERT, [n])))),
     );
     expect(sqlState(error)).toBe("23514");
+    // Also when the failure takes longer to be heard than those of its followers.
+    const roundabout = await caught(
+      sql.transaction(async (tx) => {
+        const slow = tx.query(INSERT, [-1]).catch(async (failure: unknown) => {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          throw failure;
+        });
+        await Promise.all([slow, tx.query(INSERT, [7]), tx.query(INSERT, [8])]);
+      }),
+    );
+    expect(sqlState(roundabout)).toBe("23514");
     expect(await notes()).toEqual([]);
     // The connection they went over is as good as before.
     await sql.transaction((tx) => tx.query(INSERT, [9]));

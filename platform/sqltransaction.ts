@@ -1,6 +1,9 @@
 import type { SqlConnection, SqlPool, Tx } from "./sql.ts";
 import { prepared } from "./sqlprepared.ts";
-import { Fenced } from "./sqlstate.ts";
+import { Fenced, sqlState } from "./sqlstate.ts";
+
+/** SQLSTATE in_failed_sql_transaction. */
+const BEHIND_A_FAILURE = "25P02";
 
 /** Runs it in one SERIALIZABLE transaction, once; its errors come as they are. `epoch` null: nothing is asked about it. */
 export async function once<T>(
@@ -17,7 +20,7 @@ export async function once<T>(
   };
   client.on("error", breaks);
   try {
-    const begun = begin(client, epoch);
+    const begun = together(client, () => begin(client, epoch));
     const result = await fn({ query: queryBehind(begun, client), mark: (what) => marks.add(what) });
     await begun;
     const { command } = await client.query("COMMIT");
@@ -45,6 +48,7 @@ export async function once<T>(
 function queryBehind(begun: Promise<void>, client: SqlConnection): Tx["query"] {
   let isOpen = false;
   let waiting = 0;
+  let first: { readonly error: unknown } | undefined;
   const opened = begun.then(() => {
     isOpen = true;
   });
@@ -54,11 +58,26 @@ function queryBehind(begun: Promise<void>, client: SqlConnection): Tx["query"] {
       waiting++;
       await opened.finally(() => waiting--);
     }
-    const answering = client.query(prepared(text, values));
-    answering.catch(() => undefined);
+    const answering = together(client, () => client.query<object>(prepared(text, values)));
+    answering.catch((error: unknown) => {
+      first ??= { error };
+    });
     await opened;
-    return (await answering).rows as R[];
+    try {
+      return (await answering).rows as R[];
+    } catch (error) {
+      // What went wrong is with the statement that failed; whoever asks for both at once may hear of this one sooner.
+      throw sqlState(error) === BEHIND_A_FAILURE ? first?.error : error;
+    }
   };
+}
+
+/** What is sent in one turn of the event loop goes out in one piece: waking the server up costs more than the sending. */
+function together<T>(client: SqlConnection, send: () => T): T {
+  const { stream } = client.connection;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
+  return send();
 }
 
 /** Both in one message: the check costs no turn of its own, and nothing comes between it and the snapshot. */

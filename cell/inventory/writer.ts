@@ -39,10 +39,13 @@ const DEFAULT_MAX_BATCH = 64;
 const DEFAULT_MAX_QUEUED = 2_000;
 const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64];
 
+/** So long after it has met another writer, one takes turns with it. */
+const TURNS_FOR_MS = 10_000;
+
 /**
  * Commits commands in batches: while one transaction is under way, the next batch gathers, so that one hot SKU costs one row
- * update per batch instead of one per order. Several replicas take turns by a row lock (`takeTurn`): they neither forward to each
- * other nor abort each other. Correct without the turn, too: the transactions are serializable.
+ * update per batch instead of one per order. Replicas that meet take turns by a row lock (`takeTurn`) for a while: they neither
+ * forward to each other nor go on aborting each other. Correct without turns, too: the transactions are serializable.
  */
 export function createWriter(options: WriterOptions): Writer {
   const { metrics, log, maxBatch = DEFAULT_MAX_BATCH, maxQueued = DEFAULT_MAX_QUEUED } = options;
@@ -55,6 +58,11 @@ export function createWriter(options: WriterOptions): Writer {
   const depth = metrics.gauge("inventory_queued_commands", "Commands that wait for the writer.");
   const outcomes = metrics.counter("inventory_commands_total", "Commands by outcome.", ["kind", "outcome"]);
   const queue: Waiting[] = [];
+  const met = metrics.counter(
+    "inventory_writer_met_total",
+    "Batches that met another writer's and were repeated.",
+  );
+  let turnsUntilMs = Number.NEGATIVE_INFINITY;
   let stopped = false;
   let pumping: Promise<void> | undefined;
 
@@ -73,7 +81,7 @@ export function createWriter(options: WriterOptions): Writer {
   async function runBatch(batch: readonly Waiting[]): Promise<void> {
     const startedAtMs = performance.now();
     try {
-      const { outcomes: results, effects } = await takeTurn(options, () => commit(options.sql, batch));
+      const { outcomes: results, effects } = await carry(batch);
       // The answers wait until the hold store knows; the next batch does not wait for them.
       const told = isEmpty(effects) ? Promise.resolve() : options.committed(effects);
       void told
@@ -88,6 +96,19 @@ export function createWriter(options: WriterOptions): Writer {
     } finally {
       seconds.observe({}, (performance.now() - startedAtMs) / 1000);
     }
+  }
+
+  async function carry(batch: readonly Waiting[]): ReturnType<typeof commit> {
+    if (performance.now() > turnsUntilMs) {
+      try {
+        return await commit(options.sql, batch, 1);
+      } catch (error) {
+        if (!(error instanceof Contended)) throw error;
+        met.inc();
+        turnsUntilMs = performance.now() + TURNS_FOR_MS;
+      }
+    }
+    return takeTurn(options, () => commit(options.sql, batch));
   }
 
   /** One bad command must not take its company down: what a batch cannot do is tried one by one. */
@@ -134,16 +155,20 @@ export function createWriter(options: WriterOptions): Writer {
   };
 }
 
-/** Reads, decides and writes one batch in one transaction. */
+/** Reads, decides and writes one batch in one transaction; `attempts` as for any transaction. */
 export function commit(
   sql: Sql,
   batch: readonly Submitted[],
+  attempts?: number,
 ): Promise<{ outcomes: Outcome[]; effects: Effects }> {
-  return sql.transaction(async (tx) => {
-    const result = carryOut(await loadView(tx, batch), batch);
-    await writeEffects(tx, result.effects);
-    return result;
-  });
+  return sql.transaction(
+    async (tx) => {
+      const result = carryOut(await loadView(tx, batch), batch);
+      await writeEffects(tx, result.effects);
+      return result;
+    },
+    attempts === undefined ? {} : { attempts },
+  );
 }
 
 /**

@@ -7,7 +7,7 @@ import type { Contacts } from "./contacts.ts";
 import type { PlaceBody } from "./contract.ts";
 import type { Placing } from "./placing.ts";
 import { priceLines, readPrices } from "./prices.ts";
-import { appendLogs, insertOrders, type NewOrder, type Order } from "./store.ts";
+import { appendLogs, insertOrders, type NewOrder, noteWaiting, type Order } from "./store.ts";
 
 /** One order to be made. */
 export interface Wish {
@@ -74,8 +74,9 @@ export function createCreating(deps: CreatingDeps): (wish: Wish) => Promise<Crea
         tx,
         [...made.values()].map(({ placing }) => ({ id: placing.orderId, state: placing })),
       );
+      const waiting = noteWaiting(tx, [...made.keys()]);
       // None of them needs the answer of another: they travel together.
-      await Promise.all([logging, sealing, starting]);
+      await Promise.all([logging, sealing, starting, waiting]);
     }
     return drafts.map(({ order, refused }) => refused ?? (order && made.get(order.id)));
   }

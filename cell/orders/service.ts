@@ -52,7 +52,7 @@ export interface OrdersService {
     key: string,
     body: PlaceBody,
     deadlineMs: number,
-  ): Promise<Found<{ order: OrderAnswer }>>;
+  ): Promise<Found<{ order: OrderAnswer; isReplay: boolean }>>;
   get(id: string, viewer: Viewer): Promise<Found<{ order: OrderAnswer }>>;
   log(id: string, viewer: Viewer): Promise<Found<{ log: LogEntry[] }>>;
   list(
@@ -156,7 +156,7 @@ export function createOrdersService(deps: OrdersDeps): OrdersService {
         return fail("conflict", "This key's order was refused long ago; use a new key.", {
           orderId: made.id,
         });
-      return { ok: true, order: toAnswer(order, center) };
+      return { ok: true, order: toAnswer(order, center), isReplay: found.placing === undefined };
     },
     async get(id, viewer) {
       const order = await visible(id, viewer);

@@ -108,12 +108,15 @@ export async function insertOrders(tx: Tx, orders: readonly NewOrder[]): Promise
       orders.map(({ promiseMinutes }) => promiseMinutes),
     ],
   );
-  if (rows.length > 0)
-    await tx.query(
-      "INSERT INTO orders.waiting (order_id) SELECT * FROM unnest($1::TEXT[]) ON CONFLICT (order_id) DO NOTHING",
-      [rows.map(({ id }) => id)],
-    );
   return rows.map(toOrder);
+}
+
+/** Says that the floor has yet to deal with these orders. */
+export async function noteWaiting(tx: Tx, ids: readonly string[]): Promise<void> {
+  await tx.query(
+    "INSERT INTO orders.waiting (order_id) SELECT * FROM unnest($1::TEXT[]) ON CONFLICT (order_id) DO NOTHING",
+    [ids],
+  );
 }
 
 /** Lets a key go whose order came to nothing for reasons of ours, so that the customer's next try is a new order. */

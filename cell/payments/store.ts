@@ -354,6 +354,16 @@ export async function endOperations(tx: Tx, ids: readonly string[]): Promise<str
   return rows.map(({ operation_id }) => operation_id);
 }
 
+/** Which of these operations are pending, their rows locked until the transaction ends. */
+export async function lockPending(tx: Tx, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await tx.query<{ operation_id: string }>(
+    `SELECT operation_id FROM payments.operation WHERE operation_id = ANY($1::TEXT[]) AND ${IS_PENDING}
+     ORDER BY operation_id FOR UPDATE`,
+    [ids],
+  );
+  return new Set(rows.map(({ operation_id }) => operation_id));
+}
+
 /** How many operations wait, and the age in seconds of the oldest. */
 export async function waitingOperations(tx: Tx): Promise<{ waiting: number; oldestSeconds: number }> {
   const [row] = await tx.query<{ waiting: number; oldest: number }>(

@@ -12,6 +12,7 @@ import {
   insertClaimed,
   insertIntents,
   lockIntents,
+  lockPending,
   moneyOf,
   type NewIntent,
   type Operation,
@@ -43,14 +44,13 @@ export async function beginAll(
 ): Promise<(Begun | Failure | undefined)[]> {
   const made = await insertIntents(tx, bodies, "authorising", reviewHours);
   const intents = new Map(made.map((intent) => [intent.id, intent]));
-  const claimed = new Map<string, Operation>();
-  if (intents.size > 0)
-    for (const operation of await insertClaimed(tx, [...intents.values()].map(authorizationFor)))
-      claimed.set(operation.intentId, operation);
-  await notePayers(
+  const noting = notePayers(
     tx,
     made.flatMap(({ risk }) => (risk ? [risk.customer] : [])),
   );
+  const claiming = made.length > 0 ? insertClaimed(tx, made.map(authorizationFor)) : [];
+  const [operations] = await Promise.all([claiming, noting]);
+  const claimed = new Map(operations.map((operation) => [operation.intentId, operation]));
   const results: (Begun | Failure | undefined)[] = [];
   for (const body of bodies) {
     const intent = intents.get(body.intentId);
@@ -96,36 +96,47 @@ async function settleApproved(
   attempts: readonly Attempted[],
 ): Promise<ReadonlyMap<Attempted, Intent>> {
   if (attempts.length === 0) return new Map();
-  const waiting = new Map<string, Attempted>();
-  const locked = await lockIntents(
-    tx,
-    attempts.map(({ operation }) => operation.intentId),
+  const [locked, pending] = await Promise.all([
+    lockIntents(
+      tx,
+      attempts.map(({ operation }) => operation.intentId),
+    ),
+    lockPending(
+      tx,
+      attempts.map(({ operation }) => operation.id),
+    ),
+  ]);
+  const open = new Map(
+    locked
+      .filter(({ status }) => next(status, "auth.ok") === "authorised")
+      .map((intent) => [intent.id, intent]),
   );
-  const open = new Set(
-    locked.filter(({ status }) => next(status, "auth.ok") === "authorised").map(({ id }) => id),
-  );
-  for (const attempted of attempts)
-    if (open.has(attempted.operation.intentId)) waiting.set(attempted.operation.id, attempted);
-  if (waiting.size === 0) return new Map();
-  const ended = new Map(
-    (await endOperations(tx, [...waiting.keys()])).flatMap((id) => {
-      const attempted = waiting.get(id);
-      return attempted ? [[attempted.operation.intentId, attempted] as const] : [];
-    }),
-  );
-  const intents = await changeStatuses(tx, [...ended.keys()], "authorised");
-  const events = intents.map((intent) => ({
-    ...{ type: paymentAuthorised.type, subject: intent.orderId, version: intent.version },
+  const ending = new Map<string, { readonly attempted: Attempted; readonly intent: Intent }>();
+  for (const attempted of attempts) {
+    const intent = open.get(attempted.operation.intentId);
+    if (intent && pending.has(attempted.operation.id)) ending.set(intent.id, { attempted, intent });
+  }
+  if (ending.size === 0) return new Map();
+  const events = [...ending.values()].map(({ intent, attempted }) => ({
+    ...{ type: paymentAuthorised.type, subject: intent.orderId, version: intent.version + 1 },
     ...{
       data: { orderId: intent.orderId, intentId: intent.id, amount: moneyOf(intent, intent.amountMinor) },
     },
-    traceparent: ended.get(intent.id)?.traceparent,
+    traceparent: attempted.traceparent,
   }));
-  await appendEvents(tx, SCHEMA, events);
+  // All rows are locked, so none of these can come out otherwise than it was decided.
+  const [intents] = await Promise.all([
+    changeStatuses(tx, [...ending.keys()], "authorised"),
+    endOperations(
+      tx,
+      [...ending.values()].map(({ attempted }) => attempted.operation.id),
+    ),
+    appendEvents(tx, SCHEMA, events),
+  ]);
   return new Map(
     intents.flatMap((intent) => {
-      const attempted = ended.get(intent.id);
-      return attempted ? [[attempted, intent] as const] : [];
+      const ended = ending.get(intent.id);
+      return ended ? [[ended.attempted, intent] as const] : [];
     }),
   );
 }
