@@ -6,6 +6,7 @@ import { centerNames, watchCenters } from "./centers.ts";
 import { type Contender, type Operator, SETTINGS, waitServing } from "./contender.ts";
 import { measureEdits } from "./edits.ts";
 import { objectsPerCenter } from "./gate.ts";
+import { type MachineState, watchMachine } from "./machine.ts";
 import { until } from "./must.ts";
 import { type Quantiles, quantiles } from "./quantiles.ts";
 import type { Stack } from "./stack.ts";
@@ -24,6 +25,8 @@ export interface Figures {
   readonly reconcilesPerSecond: number;
   /** CPU seconds by process from the first creation to the last Ready. */
   readonly cpuSeconds: Readonly<Record<string, number>>;
+  /** While they became Ready. */
+  readonly machine: MachineState;
   /** Requests of the operator from the first creation to the last Ready, by "verb resource". */
   readonly calls: Readonly<Record<string, number>>;
   readonly callsPerCenter: number;
@@ -162,6 +165,7 @@ async function bringUp(
   const reconciled = (await operator.metric("controller_runtime_reconcile_total")) ?? 0;
   const { auditLogPath } = stack.server;
   const from = auditEnd(auditLogPath);
+  const machine = watchMachine();
   const startMs = performance.now();
   await watcher.create(names, SETTINGS.images.cell);
   const createdMs = performance.now();
@@ -181,6 +185,7 @@ async function bringUp(
     reconciles,
     reconcilesPerSecond: reconciles / readySeconds,
     cpuSeconds,
+    machine: machine.stop(),
     calls,
     callsPerCenter: total / centers,
     refused,

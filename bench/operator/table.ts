@@ -60,6 +60,8 @@ export function compare(ours: Figures, peer: Figures | undefined): Row[] {
     row("operator.cpu_seconds_controllers", "s", cpu("kube-controller-manager"), less),
     row("operator.cpu_seconds_scheduler", "s", cpu("kube-scheduler"), less),
     row("operator.cpu_seconds_kwok", "s", cpu("kwok"), less),
+    row("operator.machine_probe_ms", "ms", (f) => f.machine.probeMs, less),
+    row("operator.machine_stolen_seconds", "s", (f) => f.machine.stolenSeconds, less),
   ];
 }
 

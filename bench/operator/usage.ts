@@ -1,5 +1,5 @@
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { TICKS_PER_SECOND } from "./machine.ts";
 
 /** What a process has used so far, from the kernel's own counts (proc(5)). */
 export interface Usage {
@@ -8,8 +8,6 @@ export interface Usage {
   /** Highest resident size since the start. */
   readonly peakMb: number;
 }
-
-const TICKS_PER_SECOND = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
 /** Usage of a running process. Throws when it is gone: a bench whose process died has no figures. */
 export function usageOf(pid: number): Usage {
