@@ -55,6 +55,8 @@ export interface RunningSlice {
 const CALL_TIMEOUT_MS = 5_000;
 /** For events of other replicas and of those that are gone; one's own wake the relay when they are committed. */
 const RELAY_INTERVAL_MS = 300;
+/** Each round costs three statements, Kafka a request, and each consumer a transaction: under load, events travel in company. */
+const RELAY_REST_MS = 150;
 const SWEEP_INTERVAL_MS = 60_000;
 const SWEEP_ROWS = 1_000;
 
@@ -240,6 +242,7 @@ function commonWorkers(slice: SliceName, { sql }: SliceContext, relay: Relay): W
     {
       name: "relay",
       intervalMs: RELAY_INTERVAL_MS,
+      restMs: RELAY_REST_MS,
       async run(signal) {
         while ((await relay.round()) && !signal.aborted);
       },

@@ -135,3 +135,34 @@ test("one that is woken runs at once, also when that was while it ran, and not s
   await stopped;
   expect(wakes.size).toBe(0);
 });
+
+test("one that rests takes what it was woken for meanwhile in one run, and is woken out of its sleep at once", async () => {
+  const wakes = new Set<() => void>();
+  const ranAtMs: number[] = [];
+  const { stop } = start([
+    {
+      name: "w",
+      intervalMs: 10_000,
+      restMs: 150,
+      wakeBy(wake) {
+        wakes.add(wake);
+        return () => wakes.delete(wake);
+      },
+      async run() {
+        ranAtMs.push(Date.now());
+      },
+    },
+  ]);
+  const ring = () => {
+    for (const wake of wakes) wake();
+  };
+  const startedAtMs = Date.now();
+  await vi.advanceTimersByTimeAsync(1_000);
+  for (let turn = 0; turn < 10; turn++) {
+    ring();
+    await vi.advanceTimersByTimeAsync(20);
+  }
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(ranAtMs.map((at) => at - startedAtMs)).toEqual([0, 1_000, 1_150, 1_300]);
+  await stop();
+});

@@ -5,6 +5,8 @@ import type { Metrics } from "./metrics.ts";
 export interface Worker {
   readonly name: string;
   readonly intervalMs: number;
+  /** After a run, however often it is woken: what comes meanwhile shares the next one. Who wakes it out of its sleep waits for nothing. */
+  readonly restMs?: number;
   run(signal: AbortSignal): Promise<void>;
   /** Where to ask to be woken when there is work before the interval is over. Returns the way to stop it. */
   wakeBy?(wake: () => void): () => void;
@@ -47,6 +49,7 @@ export function startWorkers(
       }
       const backoffMs = failed === 0 ? 0 : Math.min(FAILURE_BACKOFF_MAX_MS, 100 * 2 ** Math.min(failed, 10));
       const pauseMs = worker.intervalMs * (0.9 + 0.2 * random()) + backoffMs;
+      if (worker.restMs !== undefined) await pause(worker.restMs, stopping.signal);
       // What has just failed is not tried again sooner because there is more of it.
       await (failed === 0 ? alarm.sleep(pauseMs) : pause(pauseMs, stopping.signal));
     }
