@@ -5,8 +5,8 @@ import {
   MAX_BODY_BYTES,
   MAX_CONCURRENT,
   MAX_DEADLINE_MS,
-  scopeOf,
   tooLate,
+  underKey,
   unexpected,
 } from "./http-answer.ts";
 import { DURATION_BUCKETS } from "./metrics.ts";
@@ -85,10 +85,7 @@ export function createDoor(options: AnswerOptions & { readonly routes: readonly 
     };
     // Only streams have the raw request, and they do not come this way.
     const run = () => route.handler(given as HttpRequest<never>);
-    const working =
-      key !== undefined && options.idempotency && route.idempotency !== "own"
-        ? options.idempotency.run({ key, scope: scopeOf(principal, route, path), body: rawBody }, run)
-        : run();
+    const working = underKey(options, { route, principal, path }, input, run);
     return within(hold(working), deadlineMs, ended);
   }
 

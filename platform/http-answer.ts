@@ -112,11 +112,7 @@ async function answer(
 
   const asked = requestFor(request, response, input, principal, deadline);
   const run = () => route.handler(asked);
-  const { idempotencyKey: key, rawBody: body } = input;
-  const working =
-    key !== undefined && options.idempotency && route.idempotency !== "own"
-      ? options.idempotency.run({ key, scope: scopeOf(principal, route, request.path), body }, run)
-      : run();
+  const working = underKey(options, { route, principal, path: request.path }, input, run);
   const result = await Promise.race([working, deadline.passed]);
   if (result === "passed") {
     sendFailure(response, tooLate(), request.path);
@@ -182,8 +178,19 @@ function requestFor(
   };
 }
 
+/** Runs it once under the request's key, unless the route has none or keeps it itself. */
+export function underKey(
+  { idempotency }: Pick<AnswerOptions, "idempotency">,
+  { route, principal, path }: { readonly route: Route; readonly principal: Principal; readonly path: string },
+  { idempotencyKey: key, rawBody: body }: RequestInput,
+  run: () => Promise<HttpResult | Failure>,
+): Promise<HttpResult | Failure> {
+  if (key === undefined || !idempotency || route.idempotency === "own") return run();
+  return idempotency.run({ key, scope: scopeOf(principal, route, path), body }, run);
+}
+
 /** One user's key on one path says nothing about another's. */
-export function scopeOf(principal: Principal, route: Route, path: string): string {
+function scopeOf(principal: Principal, route: Route, path: string): string {
   return `${principal.user?.sub ?? principal.subject} ${route.method} ${path}`;
 }
 

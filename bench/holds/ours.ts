@@ -1,11 +1,7 @@
 import { createHolding } from "../../cell/inventory/holding.ts";
-import { createHoldStore, type HoldStore, readHoldScript } from "../../cell/inventory/holds.ts";
-import { createMirror, type Mirror } from "../../cell/inventory/mirror.ts";
-import { createRebuilder, type Rebuilder } from "../../cell/inventory/rebuild.ts";
+import { createStockParts, type StockParts } from "../../cell/inventory/parts.ts";
 import { findDrift } from "../../cell/inventory/reconcile.ts";
-import { createTrail, type Trail } from "../../cell/inventory/trail.ts";
 import { createWorkers } from "../../cell/inventory/workers.ts";
-import { createWriter, type Writer } from "../../cell/inventory/writer.ts";
 import { roleOf } from "../../platform/credentials.ts";
 import { silentLogger } from "../../platform/log.ts";
 import { createMetrics, type Metrics } from "../../platform/metrics.ts";
@@ -16,16 +12,11 @@ import { startWorkers } from "../../platform/workers.ts";
 import type { HoldContender, HoldStores } from "./contender.ts";
 
 /** The parts of the inventory slice, put together as the slice does it. */
-interface Parts {
+interface Parts extends StockParts {
   readonly sql: Sql;
   readonly admin: Sql;
   readonly redis: Redis;
   readonly metrics: Metrics;
-  readonly holds: HoldStore;
-  readonly rebuilder: Rebuilder;
-  readonly mirror: Mirror;
-  readonly writer: Writer;
-  readonly trail: Trail;
 }
 
 const TTL_MS = 300_000;
@@ -51,14 +42,8 @@ async function openParts(stores: HoldStores): Promise<Parts> {
   });
   // The limit is counted and compared as in a cell, but set so high that it is the machine that ends the row.
   const limits = { ratePerSku: 1_000_000 };
-  const holds = createHoldStore({
-    ...{ redis, center: env.CELL, epoch: env.CELL_EPOCH, script: readHoldScript(), ...limits },
-  });
-  const rebuilder = createRebuilder({ sql, holds, log, metrics });
-  const mirror = createMirror({ sql, holds, log, metrics, storeAway: rebuilder.doubt });
-  const trail = createTrail({ sql, holds, metrics });
-  const writer = createWriter({ sql, log, metrics, committed: trail.before(mirror.committed) });
-  return { sql, admin, redis, metrics, holds, rebuilder, mirror, writer, trail };
+  const about = { center: env.CELL, epoch: env.CELL_EPOCH, ...limits };
+  return { ...createStockParts({ sql, redis, log, metrics, ...about }), sql, admin, redis, metrics };
 }
 
 const skuName = (sku: number) => `sku-${sku}`;
@@ -71,7 +56,7 @@ async function fill(parts: Parts, skus: number, units: number): Promise<void> {
   await admin.query(
     `TRUNCATE inventory.movement, inventory.command, inventory.allocation, inventory.allocation_line, inventory.hold,
        inventory.hold_line, inventory.mirror_due, inventory.drop_due, inventory.balance, inventory.sku, inventory.bin,
-       inventory.repair, inventory.checkpoint, inventory.outbox, inventory.in_transit`,
+       inventory.repair, inventory.checkpoint, inventory.outbox, inventory.in_transit, inventory.hold_event`,
   );
   for (let from = 0; from < skus; from += PAGE) {
     const names = namesOf(from, Math.min(skus, from + PAGE));
@@ -134,24 +119,12 @@ export async function openVolatile(stores: HoldStores): Promise<HoldContender> {
 /** A hold and then its allocation, which is committed: the slice's whole way, its background work running beside it. */
 export async function openDurable(stores: HoldStores): Promise<HoldContender> {
   const parts = await openParts(stores);
-  const { admin, sql, writer, holds, rebuilder, mirror, trail, metrics } = parts;
+  const { admin, sql, writer, rebuilder, metrics } = parts;
   const holding = createHolding({
-    ...{
-      sql,
-      holds,
-      writer,
-      trail,
-      log,
-      metrics,
-      epoch: Number(stores.env.CELL_EPOCH),
-      ttlSeconds: TTL_MS / 1000,
-    },
+    ...{ ...parts, log, epoch: Number(stores.env.CELL_EPOCH), ttlSeconds: TTL_MS / 1000 },
     ...{ trusted: rebuilder.trusted, storeAway: rebuilder.doubt, storeLost: rebuilder.doubt },
   });
-  const start = () =>
-    startWorkers(createWorkers({ sql, holds, mirror, rebuilder, writer, trail, log, metrics }), {
-      ...{ log, metrics },
-    });
+  const start = () => startWorkers(createWorkers({ ...parts, log }), { log, metrics });
   let stopWorkers: (() => Promise<void>) | undefined;
   let numbers = 0;
   const [facts] = await sql.query<{ fsync: string; version: string }>(

@@ -1,11 +1,10 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { FulfillmentCenterInput } from "../../operator/api/fulfillment-center.ts";
 import { API_VERSION, FULFILLMENT_CENTER } from "../../operator/api/names.ts";
 import type { KubeClient } from "../../platform/kube/client.ts";
 import { createInformer } from "../../platform/kube/informer.ts";
 import { type Condition, isConditionTrue, type KubeObject } from "../../platform/kube/objects.ts";
 import { silentLog, silentMetrics } from "../../platform/kube/ports.ts";
-import { must } from "./must.ts";
+import { must, until } from "./must.ts";
 
 /** Centers of one region: its table names each of them, and the API server takes no object above 1.5 MB. */
 const CENTERS_PER_REGION = 100;
@@ -95,23 +94,20 @@ export async function watchCenters(client: KubeClient, signal: AbortSignal): Pro
       };
       await Promise.all(Array.from({ length: CREATES_AT_ONCE }, work));
     },
-    async waitReady(names, { stallMs, signal: ending, note }) {
+    waitReady(names, { stallMs, signal: ending, note }) {
       const tenth = Math.ceil(names.length / 10);
+      let ready = 0;
       let told = 0;
-      for (let ready = -1, sinceMs = 0; ; ) {
-        const now = names.filter((name) => readyMs.has(name)).length;
-        if (now === names.length) return;
-        if (now > ready) [ready, sinceMs] = [now, performance.now()];
+      const areAll = () => {
+        ready = names.filter((name) => readyMs.has(name)).length;
         if (ready >= told + tenth) {
           told = ready;
           note?.(`${ready} of ${names.length} Ready`);
         }
-        if (performance.now() - sinceMs > stallMs)
-          throw new Error(
-            `${ready} of ${names.length} centers are Ready, and no further one for ${Math.round(stallMs / 1000)} s.`,
-          );
-        await sleep(20, undefined, { signal: ending });
-      }
+        return ready === names.length;
+      };
+      const bounds = { deadlineMs: stallMs, pollMs: 20, signal: ending, progress: () => ready };
+      return until(`Ready of ${names.length} centers`, areAll, bounds);
     },
     get: (name) => informer.store.get(name),
     async stop() {

@@ -19,7 +19,7 @@ const ASKED = `sku = $1 AND ($2::TEXT IS NULL OR bin_id = $2::TEXT)
   AND ($3::TIMESTAMPTZ IS NULL OR created_at <= $3::TIMESTAMPTZ)`;
 
 interface HoldEventRow {
-  readonly kind: "reserve" | "release" | "expire";
+  readonly kind: ExplainAnswer["holds"][number]["kind"];
   readonly hold_id: string;
   readonly order_id: string | null;
   readonly units: number;

@@ -184,7 +184,8 @@ async function readHolds(sql: Sql, after: string): Promise<HoldRow[]> {
   );
 }
 
-async function linesOf(sql: Sql, holdIds: readonly string[]): Promise<Map<string, Demand[]>> {
+/** The lines of holds in SQL, by hold. */
+export async function linesOf(sql: Sql, holdIds: readonly string[]): Promise<Map<string, Demand[]>> {
   const rows = await sql.query<{ hold_id: string; sku: string; quantity: number }>(
     "SELECT hold_id, sku, quantity FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])",
     [holdIds],

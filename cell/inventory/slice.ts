@@ -1,42 +1,24 @@
 import { errorText } from "../../platform/log.ts";
 import type { BuiltSlice, SliceContext, SliceDefinition } from "../../platform/slice.ts";
 import { createHolding } from "./holding.ts";
-import { createHoldStore, readHoldScript } from "./holds.ts";
-import { createMirror } from "./mirror.ts";
-import { createRebuilder } from "./rebuild.ts";
+import { createStockParts } from "./parts.ts";
 import { createRoutes } from "./routes.ts";
 import { createCountRoutes } from "./routes-counts.ts";
 import { createFloorRoutes } from "./routes-floor.ts";
 import { createStockService } from "./service.ts";
-import { createTrail } from "./trail.ts";
 import { createWorkers } from "./workers.ts";
-import { createWriter } from "./writer.ts";
 
 /** Bins, balances, the ledger of movements, holds and allocations of one center. */
 export const inventorySlice: SliceDefinition = { name: "inventory", build };
 
 function build(context: SliceContext): BuiltSlice {
   const { sql, redis, log, metrics, center, epoch, clock, env } = context;
-  const holds = createHoldStore({
-    redis,
-    center,
-    epoch,
-    script: readHoldScript(),
-    ratePerSku: env.HOLD_RATE_PER_SKU,
-  });
-  const rebuilder = createRebuilder({ sql, holds, log, metrics });
-  const mirror = createMirror({ sql, holds, log, metrics, storeAway: rebuilder.doubt });
-  const trail = createTrail({ sql, holds, metrics });
-  const writer = createWriter({ sql, log, metrics, committed: trail.before(mirror.committed) });
+  const ratePerSku = env.HOLD_RATE_PER_SKU;
+  const parts = createStockParts({ sql, redis, log, metrics, center, epoch, ratePerSku });
+  const { holds, rebuilder, trail, writer } = parts;
   let checking = false;
   const holding = createHolding({
-    sql,
-    holds,
-    writer,
-    trail,
-    log,
-    metrics,
-    epoch,
+    ...{ sql, holds, writer, trail, log, metrics, epoch },
     ttlSeconds: env.HOLD_TTL_SECONDS,
     trusted: rebuilder.trusted,
     storeAway: rebuilder.doubt,
@@ -61,9 +43,7 @@ function build(context: SliceContext): BuiltSlice {
       ...createCountRoutes({ stock, sql }),
     ],
     subscriptions: [],
-    workers: createWorkers({
-      ...{ sql, holds, mirror, rebuilder, writer, trail, log, metrics, random: context.random },
-    }),
+    workers: createWorkers({ ...parts, sql, log, metrics, random: context.random }),
     async stop() {
       await writer.stop();
       await trail.flush(true).catch(() => undefined);

@@ -2,6 +2,7 @@ import type { Metrics } from "../../platform/metrics.ts";
 import type { Sql } from "../../platform/sql.ts";
 import type { Worker } from "../../platform/workers.ts";
 import type { Effects } from "./batch.ts";
+import type { ExplainAnswer } from "./contract.ts";
 import type { Demand } from "./domain.ts";
 import type { HoldStore } from "./holds.ts";
 
@@ -21,7 +22,7 @@ export interface Trail {
   readonly worker: Worker;
 }
 
-type Kind = "reserve" | "release" | "expire";
+type Kind = ExplainAnswer["holds"][number]["kind"];
 
 interface Event {
   readonly holdId: string;

@@ -4,10 +4,9 @@ import type { Metrics } from "../../platform/metrics.ts";
 import { RedisAway } from "../../platform/redis.ts";
 import type { Sql } from "../../platform/sql.ts";
 import type { Worker } from "../../platform/workers.ts";
-import type { Demand } from "./domain.ts";
 import type { HoldStore } from "./holds.ts";
 import { type Mirror, readMirrorPage } from "./mirror.ts";
-import type { MovedHold, Rebuilder } from "./rebuild.ts";
+import { linesOf, type MovedHold, type Rebuilder } from "./rebuild.ts";
 import { reconcilePage } from "./reconcile.ts";
 import { createSaturation } from "./saturation.ts";
 import type { Trail } from "./trail.ts";
@@ -69,17 +68,20 @@ async function forgetHolds(writer: Writer, gone: readonly MovedHold[]): Promise<
 
 /** Holds in SQL end by their time, too, however long the hold store stays away. */
 async function expireSqlHolds({ sql, writer, trail }: WorkerDeps): Promise<void> {
-  const rows = await sql.query<{ hold_id: string; call_key: string; lines: Demand[] | null }>(
-    `SELECT hold_id, call_key, (SELECT json_agg(json_build_object('sku', l.sku, 'quantity', l.quantity))
-       FROM inventory.hold_line l WHERE l.hold_id = h.hold_id) AS lines
-     FROM inventory.hold h WHERE expires_at < now() ORDER BY expires_at LIMIT $1`,
+  const rows = await sql.query<{ hold_id: string; call_key: string }>(
+    "SELECT hold_id, call_key FROM inventory.hold WHERE expires_at < now() ORDER BY expires_at LIMIT $1",
     [PRUNE_LIMIT],
+  );
+  if (rows.length === 0) return;
+  const lines = await linesOf(
+    sql,
+    rows.map((row) => row.hold_id),
   );
   await forgetHolds(
     writer,
     rows.map((row) => ({ holdId: row.hold_id, callKey: row.call_key })),
   );
-  for (const row of rows) trail.expired(row.hold_id, row.lines ?? []);
+  for (const row of rows) trail.expired(row.hold_id, lines.get(row.hold_id) ?? []);
 }
 
 /** The one drainer of notes: repeats what is overdue, then deletes what the hold store has taken. */

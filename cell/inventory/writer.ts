@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { canonicalJson } from "../../platform/canonical.ts";
 import { errorText, type Logger } from "../../platform/log.ts";
 import { DURATION_BUCKETS, type Metrics } from "../../platform/metrics.ts";
 import { fail } from "../../platform/problem.ts";
@@ -202,15 +203,7 @@ export function hashOf(command: Command): string {
     const { actor: _, ...said } = command;
     return hashOf(said);
   }
-  return createHash("sha256").update(canonical(command)).digest("hex");
-}
-
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
-  const entries = Object.entries(value).filter(([, held]) => held !== undefined);
-  entries.sort(([left], [right]) => (left < right ? -1 : 1));
-  return `{${entries.map(([name, held]) => `${JSON.stringify(name)}:${canonical(held)}`).join(",")}}`;
+  return createHash("sha256").update(canonicalJson(command)).digest("hex");
 }
 
 /** True for an error that some command of a batch may have brought in. */
