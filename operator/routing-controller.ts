@@ -10,10 +10,9 @@ import { createGatewayKey, gatewayPublicKeys } from "./keys.ts";
 import { keyFromSecret } from "./observe.ts";
 import { secretData } from "./observed.ts";
 import { nextRoutingTable, type RoutingInput } from "./routing.ts";
+import { COALESCE_MS, paceOf } from "./routing-pace.ts";
 import type { Stores } from "./stores.ts";
 
-/** Changes of one region within this time become one write. */
-const COALESCE_MS = 1000;
 const LAG_MS = 50;
 
 /** Keeps the routing table of a region as the centers of that region want it, and the key of its gateways. */
@@ -27,6 +26,12 @@ export function createRoutingReconcile(deps: {
 }) {
   const { settings, stores, writer, log } = deps;
   const lastWriteMs = new Map<string, number>();
+  const lastLookMs = new Map<string, number>();
+  const leftOf = (last: Map<string, number>, region: string, paceMs: number) => {
+    const leftMs = (last.get(region) ?? 0) + paceMs - deps.nowMs();
+    // A clock that was set back is no reason to wait longer.
+    return leftMs <= paceMs ? leftMs : 0;
+  };
 
   return async (region: string, context: ReconcileContext): Promise<ReconcileResult> => {
     const owner = `routing ${region}`;
@@ -44,11 +49,15 @@ export function createRoutingReconcile(deps: {
         return { retry: true };
       }
     }
+    // A look reads every center of the region, and each change in any of them asks for one.
+    const restMs = leftOf(lastLookMs, region, COALESCE_MS);
+    if (restMs > 0) return { requeueAfterMs: restMs };
+    lastLookMs.set(region, deps.nowMs());
     const current = stores.tables.get(region);
     const next = nextRoutingTable(routingInputs(stores, region), current?.spec);
     if (next === undefined) return {};
-    const waitMs = (lastWriteMs.get(region) ?? 0) + COALESCE_MS - deps.nowMs();
-    if (waitMs > 0 && waitMs <= COALESCE_MS) return { requeueAfterMs: waitMs };
+    const waitMs = leftOf(lastWriteMs, region, paceOf(current?.spec, next));
+    if (waitMs > 0) return { requeueAfterMs: waitMs };
     const result = await writer.applier.apply(
       {
         apiVersion: API_VERSION,
@@ -60,6 +69,7 @@ export function createRoutingReconcile(deps: {
       { owner, signal: context.signal, onlyIfUnchanged: true },
     );
     if (!result.ok) {
+      lastLookMs.delete(region);
       log.warn({ region, code: result.code, error: result.message }, "the routing table was not written");
       return result.code === "notLeader" ? {} : { retry: true };
     }

@@ -1,0 +1,28 @@
+import { canonicalJson } from "../platform/canonical.ts";
+import type { RoutedCell, RoutingTableSpec } from "./api/routing-table.ts";
+
+/** Changes of one region within this time become one write. */
+export const COALESCE_MS = 1000;
+/**
+ * A write costs the API server and each gateway as much as the table is long, and a region that grows by a hundred cells changes it twice for each.
+ * What can wait therefore waits longer in a long table.
+ */
+const COALESCE_MS_PER_CELL = 40;
+
+/** Milliseconds between the last write of a region's table and one that turns `current` into `next`. */
+export function paceOf(current: RoutingTableSpec | undefined, next: RoutingTableSpec): number {
+  return onlyGains(current, next) ? COALESCE_MS + COALESCE_MS_PER_CELL * next.cells.length : COALESCE_MS;
+}
+
+/** Whether cells only come, or are given weight: until that is known, orders go on to the cells that have them now. */
+function onlyGains(current: RoutingTableSpec | undefined, next: RoutingTableSpec): boolean {
+  const after = new Map(next.cells.map((cell) => [cell.name, cell]));
+  return (current?.cells ?? []).every((before) => {
+    const cell = after.get(before.name);
+    return cell !== undefined && cell.weight >= before.weight && sameBesidesWeight(before, cell);
+  });
+}
+
+function sameBesidesWeight(before: RoutedCell, after: RoutedCell): boolean {
+  return canonicalJson({ ...before, weight: 0 }) === canonicalJson({ ...after, weight: 0 });
+}
