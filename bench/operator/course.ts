@@ -63,8 +63,11 @@ export interface CourseOptions {
 
 const QUIET_MS = 5_000;
 const QUIET_BOUND_MS = 120_000;
-/** Between two centers that become Ready; a run takes as long as its machine needs. */
-const STALL_MS = 300_000;
+/**
+ * Without one more center that is Ready; a run takes as long as its machine needs. A first-in first-out queue takes one step of every center before the
+ * next step of any, so that the first may be Ready only when nearly all are.
+ */
+const stallMs = (centers: number) => 300_000 + 3_000 * centers;
 const EDITS = 200;
 const BATCH = 50;
 
@@ -130,7 +133,7 @@ export async function runCourse(options: CourseOptions): Promise<Figures> {
           client: stack.client,
           watcher,
           batch: Math.min(BATCH, centers),
-          stallMs: STALL_MS,
+          stallMs: stallMs(BATCH),
           signal,
         }),
     );
@@ -169,7 +172,7 @@ async function bringUp(
   const startMs = performance.now();
   await watcher.create(names, SETTINGS.images.cell);
   const createdMs = performance.now();
-  await watcher.waitReady(names, { stallMs: STALL_MS, signal, note: report.note });
+  await watcher.waitReady(names, { stallMs: stallMs(centers), signal, note: report.note });
   const readySeconds = (Math.max(...names.map((name) => watcher.readyMs.get(name)!)) - startMs) / 1000;
   const cpuSeconds = cpuSince(before, processes);
   const reconciles = ((await operator.metric("controller_runtime_reconcile_total")) ?? 0) - reconciled;
