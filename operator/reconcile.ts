@@ -84,7 +84,9 @@ export function createReconcile(deps: ReconcileDeps) {
     const status = withWriteFailures(fc, plan.status, failures, deps.nowMs());
     for (const { object, failure } of failures)
       log.warn({ center: name, object, code: failure.code, error: failure.message }, "a write was refused");
-    if (failures.some(({ failure }) => failure.code === "notLeader" || failure.code === "aborted")) return {};
+    // A lease that lapsed is mostly had again a moment later, and by then nothing else may look at this center any more.
+    if (failures.some(({ failure }) => failure.code === "notLeader" || failure.code === "aborted"))
+      return { retry: true };
     const change = plan.finalizer === "remove" && failures.length > 0 ? "keep" : plan.finalizer;
     const problem = await writeCenter(writer, fc, { change, status }, signal);
     for (const notice of [...noticesBetween(fc.status, status), ...plan.notices]) tell(fc, notice);

@@ -71,7 +71,7 @@ export function createRoutingReconcile(deps: {
     if (!result.ok) {
       lastLookMs.delete(region);
       log.warn({ region, code: result.code, error: result.message }, "the routing table was not written");
-      return result.code === "notLeader" ? {} : { retry: true };
+      return { retry: true };
     }
     lastWriteMs.set(region, deps.nowMs());
     log.info({ region, version: next.version, cells: next.cells.length }, "wrote the routing table");

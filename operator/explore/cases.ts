@@ -28,6 +28,7 @@ export function everyCase(calls: readonly Call[]): Case[] {
     }
     add(`stale ${moment}`, { kind: "stale", at });
     add(`gap ${moment}`, { kind: "gap", at });
+    add(`lapse ${moment}`, { kind: "lapse", at });
   }
   return [...cases.values()];
 }

@@ -9,6 +9,7 @@ const at = fc.nat(999_999);
 const fault: fc.Arbitrary<Fault> = fc.oneof(
   fc.record({ kind: crashes, at }),
   fc.record({ kind: lags, at }),
+  fc.record({ kind: fc.constant("lapse" as const), at }),
   fc.record({ kind: lags, at, of: fc.constantFrom("Job", "FulfillmentCenter") }),
   fc.constant({ kind: "past" as const }),
   fc.constant({ kind: "none" as const }),

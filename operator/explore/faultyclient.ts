@@ -2,7 +2,7 @@ import type { KubeClient } from "../../platform/kube/client.ts";
 import type { KubeResult } from "../../platform/kube/failures.ts";
 import type { KubeTime } from "../../platform/kube/ports.ts";
 import { createStream } from "../../platform/kube/testing/memoryclient.ts";
-import { type Fault, HOLD_MS, isCrash } from "./faults.ts";
+import { type Fault, HOLD_MS, isCrash, LAPSE_MS } from "./faults.ts";
 
 /** One call of an operator, in the order in which it was made. */
 export interface Call {
@@ -55,7 +55,7 @@ export function createFaultyClient(options: {
   const calls: Call[] = [];
   let framesShown = 0;
   const gates = new Set<{ open(): void }>();
-  const state = { dead: false, struck: fault.kind === "past", holds: fault.kind === "past" };
+  const state = { dead: false, struck: fault.kind === "past", holds: fault.kind === "past", lapsed: false };
 
   const momentNow = () => `${time.monotonicMs()} ${version()} ${framesShown}`;
   function release(): void {
@@ -75,6 +75,13 @@ export function createFaultyClient(options: {
       return answer;
     }
     state.struck = true;
+    if (fault.kind === "lapse") {
+      state.lapsed = true;
+      time.setTimer(LAPSE_MS, () => {
+        state.lapsed = false;
+      });
+      return send();
+    }
     if (!isCrash(fault)) {
       state.holds = true;
       time.setTimer(HOLD_MS, release);
@@ -137,7 +144,8 @@ export function createFaultyClient(options: {
         );
         return opened.ok ? { ok: true, value: gated(ref.kind, opened.value) } : opened;
       },
-      guardedBy: (guard) => around(client.guardedBy(guard)),
+      guardedBy: (guard) =>
+        around(client.guardedBy({ ...guard, valid: () => !state.lapsed && guard.valid() })),
     };
   }
   return {
