@@ -17,9 +17,10 @@ async function start(ratePerSku: number): Promise<HoldStore> {
   const script = readHoldScript();
   const store = createHoldStore({ redis, center: `m-${randomUUID()}`, epoch: 1, script, ratePerSku });
   const token = randomUUID();
-  expect(await store.begin(token, 10_000)).toBe("ok");
+  const by = { owner: token, token, lockMs: 10_000, runId: await store.runId(), seen: undefined };
+  expect(await store.begin(by)).toBe("ok");
   expect(await store.recount(token, 10_000, 0, 10)).toBe(-1);
-  expect(await store.finish(token, randomUUID(), await store.runId())).toBe(true);
+  expect(await store.finish(token, randomUUID(), by.runId)).toBe(true);
   return store;
 }
 const reservedOf = async (store: HoldStore, sku: string) => (await store.reserved([sku]))?.get(sku);

@@ -9,18 +9,24 @@ local function status()
     redis.call("HGET", GENERATION, "expired") or "0" }
 end
 
--- begin token lockMs : OK | BUSY | FENCED
+-- begin owner token lockMs runId seenGeneration : OK | DONE | BUSY | FENCED. DONE: somebody has rebuilt the store since the caller looked.
+-- What an owner began earlier, or before the server was restarted, has come to nothing and holds up nobody.
 local function begin()
   local newest = tonumber(redis.call("GET", EPOCH) or "0")
   if epoch < newest then
     return { "FENCED" }
   end
-  local holder = redis.call("HGET", REBUILD, "token")
-  if holder and holder ~= ARGV[3] then
+  local generation = redis.call("HMGET", GENERATION, "id", "epoch")
+  local present = tonumber(generation[2] or "-1") == epoch and generation[1] or ""
+  if present ~= ARGV[7] then
+    return { "DONE" }
+  end
+  local holder = redis.call("HMGET", REBUILD, "owner", "runId")
+  if holder[1] and holder[1] ~= ARGV[3] and holder[2] == ARGV[6] then
     return { "BUSY" }
   end
-  redis.call("HSET", REBUILD, "token", ARGV[3], "cursor", "0")
-  redis.call("PEXPIRE", REBUILD, ARGV[4])
+  redis.call("HSET", REBUILD, "owner", ARGV[3], "token", ARGV[4], "runId", ARGV[6], "cursor", "0")
+  redis.call("PEXPIRE", REBUILD, ARGV[5])
   redis.call("DEL", GENERATION, RESERVED)
   if epoch > newest then
     -- A new epoch may stand on a restored ledger, whose versions started again lower.

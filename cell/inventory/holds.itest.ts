@@ -33,9 +33,15 @@ async function start(epoch = 1): Promise<Real> {
   return { center, store };
 }
 
+/** Begins a rebuild of what the store is now. */
+async function begin(store: HoldStore, token: string, more: { owner?: string; runId?: string } = {}) {
+  const { generation: seen } = await store.status();
+  return store.begin({ owner: token, token, lockMs: 10_000, runId: await store.runId(), seen, ...more });
+}
+
 async function rebuild(store: HoldStore): Promise<void> {
   const token = randomUUID();
-  expect(await store.begin(token, 10_000)).toBe("ok");
+  expect(await begin(store, token)).toBe("ok");
   for (let cursor = 0; cursor !== -1; ) cursor = (await store.recount(token, 10_000, cursor, 2)) ?? -1;
   expect(await store.finish(token, randomUUID(), await store.runId())).toBe(true);
 }
@@ -265,7 +271,7 @@ describe("the hold script", () => {
     expect(await store.place(request)).toEqual({ kind: "fenced" });
     expect((await store.release("h")).how).toBe("fenced");
     expect((await store.settle([], [{ sku: "apple", version: 99, sellable: 99 }])).fenced).toBe(true);
-    expect(await store.begin("t", 1_000)).toBe("fenced");
+    expect(await begin(store, "t")).toBe("fenced");
     // A restored ledger counts its versions from lower down again.
     await newer.settle([], [{ sku: "apple", version: 3, sellable: 1 }]);
     expect(await newer.place(request)).toMatchObject({ kind: "placed" });
@@ -283,13 +289,36 @@ describe("the hold script", () => {
       lines: [{ sku: "apple", quantity: 3 }],
     };
     await store.place(request);
-    expect(await store.begin("first", 10_000)).toBe("ok");
-    expect(await store.begin("second", 10_000)).toBe("busy");
+    expect(await begin(store, "first")).toBe("ok");
+    expect(await begin(store, "second")).toBe("busy");
     expect(await store.place({ ...request, holdId: "i" })).toEqual({ kind: "lost" });
     await flush({ center, store });
     expect(await store.recount("first", 10_000, 0, 10)).toBeUndefined();
     expect(await store.finish("first", "g", "r")).toBe(false);
     expect((await store.status()).generation).toBeUndefined();
+  });
+
+  it.each([
+    ["of the same process", { owner: "first" }],
+    ["from before the server was restarted", { runId: "another run" }],
+  ])("a rebuild %s that came to nothing holds up nobody, and ends nothing any more", async (_which, more) => {
+    const { store } = await start();
+    expect(await begin(store, "first")).toBe("ok");
+    expect(await begin(store, "second", more)).toBe("ok");
+    expect(await store.recount("first", 10_000, 0, 10)).toBeUndefined();
+    expect(await store.finish("first", "g", "r")).toBe(false);
+    expect(await store.recount("second", 10_000, 0, 10)).toBe(-1);
+    expect(await store.finish("second", "g", "r")).toBe(true);
+  });
+
+  it("is not rebuilt once more by one who looked before it was", async () => {
+    const { store } = await start();
+    const { generation: seen } = await store.status();
+    await rebuild(store);
+    const late = { owner: "late", token: "late", lockMs: 10_000, runId: await store.runId() };
+    expect(await store.begin({ ...late, seen })).toBe("done");
+    expect(await store.begin({ ...late, seen: undefined })).toBe("done");
+    expect((await store.status()).generation).not.toBe(seen);
   });
 
   it("counts a page once although it is asked for twice", async () => {
@@ -299,7 +328,7 @@ describe("the hold script", () => {
       const lines = [{ sku: "apple", quantity: 2 }];
       await store.place({ holdId: `h${i}`, callKey: "k", owner: "u", orderId: "o", ttlMs: 60_000, lines });
     }
-    await store.begin("t", 10_000);
+    await begin(store, "t");
     expect(await store.recount("t", 10_000, 0, 3)).toBe(3);
     expect(await store.recount("t", 10_000, 0, 3)).toBe(3);
     expect(await store.recount("t", 10_000, 3, 3)).toBe(6);

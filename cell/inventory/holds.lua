@@ -2,7 +2,7 @@
 -- All keys carry the cell's hash tag, so the script runs on one shard and is atomic.
 --
 -- KEYS  1 generation (hash: id, epoch, runId)   2 sellable (hash: sku -> units)   3 version (hash: sku -> version)
---       4 reserved (hash: sku -> units)         5 expiry (zset: hold id by ms)    6 rebuild (hash: token, cursor)
+--       4 reserved (hash: sku -> units)         5 expiry (zset: hold id by ms)    6 rebuild (hash: owner, token, runId, cursor)
 --       7 epoch (string: newest epoch seen)     8 prefix of the hold keys
 --       9 rate (hash: sku -> holds asked for in this second; which second that is has a name that no SKU has)
 --      10 trail (list of "id lines": holds that expired lately, until somebody takes them)

@@ -94,7 +94,16 @@ export interface HoldStore {
   audit(repair: boolean, limit: number): Promise<HeldDrift[] | undefined>;
   /** Identifies the server process; a new one may have lost its last writes. */
   runId(): Promise<string>;
-  begin(token: string, lockMs: number): Promise<"ok" | "busy" | "fenced">;
+  /** Takes the right to rebuild for `owner`; `done` when somebody else has rebuilt the store since it was `seen`. */
+  begin(by: {
+    readonly owner: string;
+    /** Of this attempt. */
+    readonly token: string;
+    readonly lockMs: number;
+    readonly runId: string;
+    /** The generation on which the decision to rebuild was made. */
+    readonly seen: string | undefined;
+  }): Promise<"ok" | "done" | "busy" | "fenced">;
   /** Counts one page of surviving holds; the next cursor, -1 at the end, undefined when the rebuild was taken over. */
   recount(token: string, lockMs: number, from: number, count: number): Promise<number | undefined>;
   finish(token: string, generation: string, runId: string): Promise<boolean>;
@@ -102,6 +111,8 @@ export interface HoldStore {
 
 /** Holds in one call of the script: enough to share its price, and few enough that nobody waits long for others. */
 const MAX_PLACED_AT_ONCE = 64;
+
+const BEGINNINGS: Readonly<Record<string, "ok" | "done" | "busy">> = { OK: "ok", DONE: "done", BUSY: "busy" };
 
 /** Reads the script that lies beside this file in two halves. */
 export function readHoldScript(): string {
@@ -251,9 +262,9 @@ export function createHoldStore(options: {
       const info = String(await redis.call("INFO", "server"));
       return /run_id:(\S+)/.exec(info)?.[1] ?? "";
     },
-    async begin(token, lockMs) {
-      const [word] = await run("begin", token, lockMs);
-      return word === "OK" ? "ok" : word === "BUSY" ? "busy" : "fenced";
+    async begin({ owner, token, lockMs, runId, seen }) {
+      const [word = ""] = await run("begin", owner, token, lockMs, runId, seen ?? "");
+      return BEGINNINGS[word] ?? "fenced";
     },
     async recount(token, lockMs, from, count) {
       const [word, next] = await run("recount", token, lockMs, from, count);

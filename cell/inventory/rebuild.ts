@@ -16,7 +16,7 @@ export interface Rebuilder {
   doubt(): void;
   /** False from a doubt until a check that found or made the store sound. */
   trusted(): boolean;
-  /** Moves holds that were granted in SQL to the hold store; those that may be deleted in SQL, expired ones included. */
+  /** Brings holds that were granted in SQL over to the hold store; those that SQL may let go after a while, expired ones included. */
   moveHolds(): Promise<MovedHold[]>;
 }
 
@@ -33,7 +33,8 @@ export interface RebuildOptions {
   readonly metrics: Metrics;
 }
 
-const LOCK_MS = 10_000;
+/** Renewed by each step; the rebuild of a process that died holds up others for so long. */
+const LOCK_MS = 5_000;
 const PAGE = 500;
 const HOLDS_PAGE = 200;
 /** A hold store whose list of holds never ends is broken; a rebuild gives up there. */
@@ -56,17 +57,20 @@ export function createRebuilder(options: RebuildOptions): Rebuilder {
   ]);
   const openHolds = metrics.gauge("inventory_open_holds", "Holds in the hold store, expired ones included.");
 
+  const owner = randomUUID();
   let trusted = true;
+  let doubts = 0;
+  let checking: Promise<RebuildResult> | undefined;
 
-  async function rebuild(why: string): Promise<RebuildResult> {
+  async function rebuild(why: string, seen: string | undefined, runId: string): Promise<RebuildResult> {
     const token = randomUUID();
     // An empty transaction checks the epoch: only a copy of the cell that may write may rebuild.
     await sql.transaction(async (tx) => tx.query("SELECT 1"));
-    const began = await holds.begin(token, LOCK_MS);
+    const began = await holds.begin({ owner, token, lockMs: LOCK_MS, runId, seen });
+    if (began === "done") return "sound";
     if (began !== "ok") return began;
     const startedAtMs = performance.now();
     log.info({ why }, "the hold store is rebuilt from the ledger");
-    const runId = await holds.runId();
     let cursor: number | undefined = 0;
     for (let page = 0; cursor !== -1; page++) {
       cursor = page < MAX_PAGES ? await holds.recount(token, LOCK_MS, cursor, HOLDS_PAGE) : undefined;
@@ -123,29 +127,41 @@ export function createRebuilder(options: RebuildOptions): Rebuilder {
     moveHolds: () => moveHolds(),
     doubt() {
       trusted = false;
+      doubts++;
     },
     trusted: () => trusted,
-    async check() {
-      try {
-        const result = await checkOnce();
-        if (result === "sound" || result === "rebuilt") trusted = true;
-        return result;
-      } catch (error) {
-        trusted = false;
-        throw error;
-      }
+    check() {
+      // One attempt of this process at a time: the next one takes over what the last one has left.
+      checking ??= judged().finally(() => {
+        checking = undefined;
+      });
+      return checking;
     },
   };
+
+  async function judged(): Promise<RebuildResult> {
+    const before = doubts;
+    try {
+      const result = await checkOnce();
+      // A doubt that came meanwhile may be about a server that this look has not seen.
+      if ((result === "sound" || result === "rebuilt") && doubts === before) trusted = true;
+      return result;
+    } catch (error) {
+      trusted = false;
+      throw error;
+    }
+  }
 
   async function checkOnce(): Promise<RebuildResult> {
     const status = await holds.status();
     openHolds.set({}, status.openHolds);
+    const runId = await holds.runId();
     let why: string | undefined;
     if (status.generation === undefined) why = "no generation";
-    else if (status.runId !== (await holds.runId())) why = "the server was restarted";
+    else if (status.runId !== runId) why = "the server was restarted";
     if (why === undefined) return "sound";
     try {
-      const result = await rebuild(why);
+      const result = await rebuild(why, status.generation, runId);
       rebuilds.inc({ result });
       return result;
     } catch (error) {

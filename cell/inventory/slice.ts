@@ -16,24 +16,17 @@ function build(context: SliceContext): BuiltSlice {
   const ratePerSku = env.HOLD_RATE_PER_SKU;
   const parts = createStockParts({ sql, redis, log, metrics, center, epoch, ratePerSku });
   const { holds, rebuilder, trail, writer } = parts;
-  let checking = false;
   const holding = createHolding({
     ...{ sql, holds, writer, trail, log, metrics, epoch },
     ttlSeconds: env.HOLD_TTL_SECONDS,
     trusted: rebuilder.trusted,
     storeAway: rebuilder.doubt,
-    storeLost: () => {
-      if (checking) return;
-      checking = true;
+    storeLost: () =>
       void rebuilder
         .check()
         .catch((error: unknown) =>
           log.debug({ error: errorText(error) }, "the early look at the hold store failed"),
-        )
-        .finally(() => {
-          checking = false;
-        });
-    },
+        ),
   });
   const stock = createStockService({ sql, holds, writer, nowMs: clock.nowMs });
   return {

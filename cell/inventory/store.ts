@@ -7,6 +7,9 @@ import { writeCounts } from "./countstore.ts";
 /** The SQL schema of this slice. */
 export const SCHEMA = "inventory";
 
+/** A replica that hears of a hold store that is back has looked at it long before. */
+const MOVED_FOR_SECONDS = 5;
+
 /** A row is not as it was read, or cannot bear the change. */
 export class UnbearableBatch extends Error {}
 
@@ -295,14 +298,25 @@ async function writeDue(tx: Tx, { mirrors, drops, settled }: Effects): Promise<v
   await Promise.all(writing);
 }
 
-/** Only the rows that were moved: a hold that was placed anew since then has another call key. */
+/**
+ * A replica that has not looked at the hold store since it was away goes on taking holds here, and must see those that have moved: they are
+ * kept for longer than that look takes. Only the rows that were moved: a hold that was placed anew since then has another call key.
+ */
 async function forgetMoved(tx: Tx, moved: Effects["settled"][number]["movedHolds"]): Promise<void> {
+  const rows = [moved.map((row) => row.holdId), moved.map((row) => row.callKey)];
   const gone = await tx.query<{ hold_id: string }>(
     `DELETE FROM inventory.hold WHERE (hold_id, call_key) IN (SELECT * FROM unnest($1::TEXT[], $2::TEXT[]))
-     RETURNING hold_id`,
-    [moved.map((row) => row.holdId), moved.map((row) => row.callKey)],
+       AND (expires_at < now() OR moved_at < now() - INTERVAL '${MOVED_FOR_SECONDS} seconds') RETURNING hold_id`,
+    rows,
   );
-  await tx.query("DELETE FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])", [
-    gone.map((row) => row.hold_id),
+  await Promise.all([
+    tx.query(
+      `UPDATE inventory.hold SET moved_at = now()
+       WHERE (hold_id, call_key) IN (SELECT * FROM unnest($1::TEXT[], $2::TEXT[])) AND moved_at IS NULL`,
+      rows,
+    ),
+    tx.query("DELETE FROM inventory.hold_line WHERE hold_id = ANY($1::TEXT[])", [
+      gone.map((row) => row.hold_id),
+    ]),
   ]);
 }

@@ -58,7 +58,7 @@ async function watch({ rebuilder, writer }: WorkerDeps): Promise<void> {
   await forgetHolds(writer, await rebuilder.moveHolds());
 }
 
-/** Deletes rows of holds in SQL, in pieces that leave room for other commands between them. */
+/** Lets go of rows of holds in SQL, when it is time for that, in pieces that leave room for other commands between them. */
 async function forgetHolds(writer: Writer, gone: readonly MovedHold[]): Promise<void> {
   for (let at = 0; at < gone.length; at += FORGET_PIECE) {
     const movedHolds = gone.slice(at, at + FORGET_PIECE);
