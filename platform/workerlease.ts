@@ -4,6 +4,8 @@ import type { Sql } from "./sql.ts";
 export interface WorkerLease {
   /** Takes or renews it; false while another process has it. Asks the database only when a third of the time is over. */
   hold(): Promise<boolean>;
+  /** Whether it was taken or renewed so lately that `hold` need not ask. */
+  isFresh(): boolean;
   /** Gives it back, so that the next one need not wait. */
   release(): Promise<void>;
 }
@@ -26,11 +28,23 @@ export interface WorkerLeaseOptions {
 export function createWorkerLease(options: WorkerLeaseOptions): WorkerLease {
   const { sql, schema, name, holder, seconds } = options;
   let renewAtMs = Number.NEGATIVE_INFINITY;
+  const isFresh = () => performance.now() < renewAtMs;
+
+  /** A look costs nothing beside a transaction, whose lock on the epoch alone is a wait for the disk. */
+  async function isTaken(): Promise<boolean> {
+    const rows = await sql.query(
+      `SELECT name FROM ${schema}.worker_lease WHERE name = $1 AND holder <> $2 AND until >= clock_timestamp()`,
+      [name, holder],
+    );
+    return rows.length > 0;
+  }
 
   return {
+    isFresh,
     async hold() {
+      if (isFresh()) return true;
       const startedAtMs = performance.now();
-      if (startedAtMs < renewAtMs) return true;
+      if (await isTaken()) return false;
       const rows = await sql.transaction((tx) =>
         tx.query(
           `INSERT INTO ${schema}.worker_lease (name, holder, until)
