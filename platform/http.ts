@@ -56,7 +56,10 @@ export interface Route {
   readonly query?: z.ZodType;
   /** The body of each status it may answer with, problems aside. */
   readonly responses: Readonly<Record<number, z.ZodType | undefined>>;
-  /** Default: required for POST. With `own` the key is required and the handler keeps it; `none` is for what is idempotent by itself. */
+  /**
+   * Default: required for POST. With `own` the key is required, and the handler keeps it or makes sure by
+   * itself that a repetition changes nothing; `none` asks for none.
+   */
   readonly idempotency?: "required" | "own" | "none";
   /** A body that holds a card's number is refused: payments know tokens only. */
   readonly cards?: "refused";

@@ -51,19 +51,22 @@ export async function moveAssignment(
 ): Promise<Assignment> {
   const version = assignment.version + 1;
   const { id, orderId, courierId } = assignment;
-  await saveAssignment(tx, id, { state: to, version, ...(proof ? { proofKind: proof.kind } : {}) });
-  if (proof) await saveProof(tx, id, proof);
-  if (!ACTIVE_STATES.has(to)) await freeSlot(tx, courierId, id);
+  const writing: Promise<unknown>[] = [
+    saveAssignment(tx, id, { state: to, version, ...(proof ? { proofKind: proof.kind } : {}) }),
+  ];
+  if (proof) writing.push(saveProof(tx, id, proof));
+  if (!ACTIVE_STATES.has(to)) writing.push(freeSlot(tx, courierId, id));
   const job = JOB_STATES[to];
-  if (job !== undefined) await saveJob(tx, orderId, job);
+  if (job !== undefined) writing.push(saveJob(tx, orderId, job));
   // Also who gives back what was taken: the parcel must not come straight back to the same courier.
-  if (event === "decline" || event === "expire") await addStrike(tx, courierId, orderId);
-  if (job === "waiting") await escalateAfter(tx, orderId, await countRound(tx, orderId));
+  if (event === "decline" || event === "expire") writing.push(addStrike(tx, courierId, orderId));
   const type = ANNOUNCED[to];
   if (type !== undefined) {
     const data = { orderId, assignmentId: id, courierId, ...(proof ? { proofKind: proof.kind } : {}) };
-    await appendEvent(tx, "dispatch", { type, subject: orderId, version, data });
+    writing.push(appendEvent(tx, "dispatch", { type, subject: orderId, version, data }));
   }
+  await Promise.all(writing);
+  if (job === "waiting") await escalateAfter(tx, orderId, await countRound(tx, orderId));
   return { ...assignment, state: to, version };
 }
 

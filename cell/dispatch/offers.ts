@@ -60,10 +60,12 @@ export function createOffers(deps: OffersDeps): Offers {
       const id = deps.newAssignmentId();
       free.delete(courierId);
       if (!(await takeSlot(tx, courierId, id))) continue;
-      await insertAssignment(tx, { id, orderId, courierId, ackSeconds });
-      await saveJob(tx, orderId, "offered");
       const data = { orderId, assignmentId: id, courierId };
-      await appendEvent(tx, "dispatch", { type: dispatchOffered.type, subject: orderId, version: 1, data });
+      await Promise.all([
+        insertAssignment(tx, { id, orderId, courierId, ackSeconds }),
+        saveJob(tx, orderId, "offered"),
+        appendEvent(tx, "dispatch", { type: dispatchOffered.type, subject: orderId, version: 1, data }),
+      ]);
       return true;
     }
     const rounds = await postponeJob(tx, orderId, { lookSeconds: LOOK_SECONDS, roundSeconds });

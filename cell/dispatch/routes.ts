@@ -18,6 +18,9 @@ const STEPS = {
   decline: "Gives the offer back, or the assignment before its handoff.",
   arrive: "Is at the door.",
 } as const;
+/** Each step of an assignment happens once, however often its device says so. */
+const IDEMPOTENT = { idempotency: "own" } as const;
+
 /** What couriers' devices call. */
 export function createRoutes(service: DispatchService): Route[] {
   const path = (rest: string) => `/v1/assignments/:assignmentId${rest}`;
@@ -54,6 +57,7 @@ export function createRoutes(service: DispatchService): Route[] {
         path: path(`/${event}`),
         summary: STEPS[event],
         access: COURIERS,
+        ...IDEMPOTENT,
         body: emptyBody,
         responses,
         async handler(request) {
@@ -67,6 +71,7 @@ export function createRoutes(service: DispatchService): Route[] {
       path: path("/handoff"),
       summary: "The parcel is scanned and goes with the courier, unless its order is being cancelled.",
       access: COURIERS,
+      ...IDEMPOTENT,
       body: handoffBody,
       responses,
       async handler(request) {
@@ -79,6 +84,7 @@ export function createRoutes(service: DispatchService): Route[] {
       path: path("/proof"),
       summary: "The parcel is delivered, with a proof.",
       access: COURIERS,
+      ...IDEMPOTENT,
       body: proofBody,
       responses,
       async handler(request) {

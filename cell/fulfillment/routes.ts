@@ -18,6 +18,8 @@ import { findPickList, listPickLists, type PickList } from "./store.ts";
 
 const PICKERS = { roles: ["picker" as const] };
 const PAGE = 50;
+/** Steps that carry their own id, or lead where the list is already when they come again. A wrong weight is told again as it was. */
+const IDEMPOTENT = { idempotency: "own" } as const;
 
 /** What pickers' devices call. */
 export function createRoutes(deps: { service: FulfillmentService; sql: Sql }): Route[] {
@@ -58,6 +60,7 @@ export function createRoutes(deps: { service: FulfillmentService; sql: Sql }): R
     defineRoute({
       method: "POST",
       path: path("/start"),
+      ...IDEMPOTENT,
       summary: "A picker takes the list with a tote.",
       access: PICKERS,
       body: startBody,
@@ -70,6 +73,7 @@ export function createRoutes(deps: { service: FulfillmentService; sql: Sql }): R
     defineRoute({
       method: "POST",
       path: path("/scans"),
+      ...IDEMPOTENT,
       summary: "Units of a line went into the tote; a wrong bin or article changes nothing.",
       access: PICKERS,
       body: scanBody,
@@ -83,6 +87,7 @@ export function createRoutes(deps: { service: FulfillmentService; sql: Sql }): R
     defineRoute({
       method: "POST",
       path: path("/shorts"),
+      ...IDEMPOTENT,
       summary: "Units of a line are not in the bin.",
       access: PICKERS,
       body: shortBody,
@@ -96,6 +101,7 @@ export function createRoutes(deps: { service: FulfillmentService; sql: Sql }): R
     defineRoute({
       method: "POST",
       path: path("/recount"),
+      ...IDEMPOTENT,
       summary: "How many units of a line are in the tote, after the package weighed too little or too much.",
       access: PICKERS,
       body: recountBody,
@@ -121,6 +127,7 @@ export function createRoutes(deps: { service: FulfillmentService; sql: Sql }): R
     defineRoute({
       method: "POST",
       path: path("/putback"),
+      ...IDEMPOTENT,
       summary: "What was picked of a cancelled order is back on the shelves.",
       access: PICKERS,
       responses: answer,

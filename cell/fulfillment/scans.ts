@@ -14,7 +14,7 @@ import {
   postponeScan,
   type Scan,
 } from "./scanstore.ts";
-import { findPickList, type PickList, savePickList } from "./store.ts";
+import { findPickList, lockPickList, type PickList, savePickList } from "./store.ts";
 
 export type Done = { readonly ok: true } | Failure;
 
@@ -84,11 +84,15 @@ async function note(
   scan: Scan,
   check: (list: PickList, line: PickLine) => Failure | undefined,
 ): Promise<{ ok: true; applied: boolean } | Failure> {
-  const list = await findPickList(tx, scan.pickListId, true);
+  // One round trip: the list is locked before the others are read.
+  const [list, before, underWay] = await Promise.all([
+    lockPickList(tx, scan.pickListId),
+    findScan(tx, scan.pickListId, scan.eventId),
+    pendingScans(tx, scan.pickListId),
+  ]);
   if (!list) return fail("not-found", "There is no such pick list.");
   const line = list.lines.find(({ id }) => id === scan.lineId);
   if (!line) return fail("unprocessable", "This pick list has no such line.");
-  const before = await findScan(tx, scan.pickListId, scan.eventId);
   if (before) {
     const same =
       before.lineId === scan.lineId && before.kind === scan.kind && before.quantity === scan.quantity;
@@ -99,9 +103,9 @@ async function note(
     return fail("conflict", `This pick list is ${list.state}.`, { state: list.state });
   const refused = check(list, line);
   if (refused) return refused;
-  const pending = (await pendingScans(tx, list.id)).filter(({ lineId }) => lineId === line.id);
-  const underWay = pending.reduce((sum, { quantity }) => sum + quantity, 0);
-  const left = (scan.kind === "recount" ? line.picked : openUnits(line)) - underWay;
+  const ofLine = underWay.filter(({ lineId }) => lineId === line.id);
+  const pending = ofLine.reduce((sum, { quantity }) => sum + quantity, 0);
+  const left = (scan.kind === "recount" ? line.picked : openUnits(line)) - pending;
   if (scan.quantity > left)
     return fail("unprocessable", `Only ${left} units are left to resolve on this line.`, { left });
   await noteScan(tx, scan);
@@ -128,7 +132,7 @@ async function tellInventory(
 
 /** Counts a scan whose effect on stock is certain, and says what follows from it. */
 async function count(tx: Tx, scan: Scan): Promise<void> {
-  const list = await findPickList(tx, scan.pickListId, true);
+  const list = await lockPickList(tx, scan.pickListId);
   if (!list || !(await applyScan(tx, scan))) return;
   const lines = resolveLines(list.lines, scan);
   let { version } = list;

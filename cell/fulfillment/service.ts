@@ -21,7 +21,7 @@ import {
 import { say } from "./resolving.ts";
 import type { Done, Scans } from "./scans.ts";
 import { pendingScans } from "./scanstore.ts";
-import { findPickList, isLabelTaken, type PickList, savePickList } from "./store.ts";
+import { findPickList, isLabelTaken, lockPickList, type PickList, savePickList } from "./store.ts";
 
 type Outcome = { readonly ok: true; readonly list: PickList } | Failure;
 
@@ -67,7 +67,7 @@ export function createFulfillmentService(deps: {
 
   async function move(id: string, { event, isDone, effect }: Move): Promise<Outcome> {
     const moved = await sql.transaction(async (tx): Promise<Done> => {
-      const list = await findPickList(tx, id, true);
+      const list = await lockPickList(tx, id);
       if (!list) return NO_LIST;
       if (isDone(list)) return { ok: true };
       const state = nextPickListState(list.state, event);

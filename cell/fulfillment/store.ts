@@ -67,6 +67,10 @@ async function withLines(tx: Tx, rows: readonly ListRow[]): Promise<PickList[]> 
     `SELECT ${LINE_COLUMNS} FROM fulfillment.pick_line WHERE pick_list_id = ANY($1) ORDER BY pick_list_id, position`,
     [rows.map(({ id }) => id)],
   );
+  return toLists(rows, lines);
+}
+
+function toLists(rows: readonly ListRow[], lines: readonly LineRow[]): PickList[] {
   return rows.map((row) => ({
     id: row.id,
     orderId: row.order_id,
@@ -125,13 +129,25 @@ export async function insertPickLists(tx: Tx, lists: readonly PickList[]): Promi
   return [...made];
 }
 
-/** The list by its id, its row locked when `lock` is set. */
-export async function findPickList(tx: Tx, id: string, lock = false): Promise<PickList | undefined> {
-  const rows = await tx.query<ListRow>(
-    `SELECT ${LIST_COLUMNS} FROM fulfillment.pick_list WHERE id = $1 ${lock ? "FOR UPDATE" : ""}`,
+export async function findPickList(tx: Tx, id: string): Promise<PickList | undefined> {
+  const rows = await tx.query<ListRow>(`SELECT ${LIST_COLUMNS} FROM fulfillment.pick_list WHERE id = $1`, [
+    id,
+  ]);
+  return (await withLines(tx, rows))[0];
+}
+
+/** The list by its id with its row locked, in one round trip. */
+export async function lockPickList(tx: Tx, id: string): Promise<PickList | undefined> {
+  const locking = tx.query<ListRow>(
+    `SELECT ${LIST_COLUMNS} FROM fulfillment.pick_list WHERE id = $1 FOR UPDATE`,
     [id],
   );
-  return (await withLines(tx, rows))[0];
+  const reading = tx.query<LineRow>(
+    `SELECT ${LINE_COLUMNS} FROM fulfillment.pick_line WHERE pick_list_id = $1 ORDER BY position`,
+    [id],
+  );
+  const [rows, lines] = await Promise.all([locking, reading]);
+  return toLists(rows, lines)[0];
 }
 
 export async function lockPickListOf(tx: Tx, orderId: string): Promise<PickList | undefined> {
