@@ -43,15 +43,17 @@ describe("faults as text", () => {
 it("runs once what cannot differ, and counts every fault at every call", () => {
   const call = (moment: string, after = moment) => ({ verb: "list", target: "Pod", moment, after });
   const cases = everyCase([call("0 100 0"), call("0 100 0"), call("0 100 0", "0 101 0"), call("0 101 1")]);
-  expect(cases.reduce((sum, { standsFor }) => sum + standsFor, 0)).toBe(4 * 6);
+  expect(cases.reduce((sum, { standsFor }) => sum + standsFor, 0)).toBe(4 * 7);
   expect(cases.map(({ faults }) => formatFaults(faults))).toEqual([
     "crash-before@0",
     "crash-before@0/past",
     "stale@0",
     "gap@0",
+    "lapse@0",
     "crash-after@2",
     "crash-after@2/past",
     "stale@3",
     "gap@3",
+    "lapse@3",
   ]);
 });
