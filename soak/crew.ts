@@ -66,8 +66,9 @@ async function worker<T extends { readonly id: string }>(signal: AbortSignal, wo
         work.run(one).finally(() => busy.delete(one.id)),
       );
     }
-    if (busy.size >= MAX_TASKS) await Promise.race(busy.values());
-    else await pause(POLL_MS);
+    // A list costs the cell more than a step of a task: it is asked for when many can be taken from it.
+    while (busy.size > MAX_TASKS / 2) await Promise.race(busy.values());
+    await pause(POLL_MS);
   }
   await Promise.all(busy.values());
 }

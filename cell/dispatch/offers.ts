@@ -8,6 +8,7 @@ import { type FreeCourier, freeCouriers, struckCouriers, takeSlot } from "./cour
 import { rank } from "./domain.ts";
 import { escalateAfter, moveAssignment } from "./moves.ts";
 import {
+  hasExpired,
   hasWaitingJobs,
   insertAssignment,
   type Job,
@@ -103,11 +104,14 @@ export function createOffers(deps: OffersDeps): Offers {
         return made;
       });
     },
-    expireRound: () =>
-      sql.transaction(async (tx) => {
+    async expireRound() {
+      // A look costs nothing beside a transaction, and mostly there is nothing.
+      if (!(await hasExpired(sql))) return 0;
+      return sql.transaction(async (tx) => {
         const expired = await lockExpired(tx, ROUND_JOBS);
         for (const assignment of expired) await moveAssignment(tx, assignment, "expired", "expire");
         return expired.length;
-      }),
+      });
+    },
   };
 }

@@ -199,6 +199,13 @@ export async function lockActive(
   return rows[0] && toAssignment(rows[0]);
 }
 
+export async function hasExpired(tx: Tx): Promise<boolean> {
+  const rows = await tx.query(
+    "SELECT 1 FROM dispatch.assignment WHERE state = 'offered' AND ack_by < now() LIMIT 1",
+  );
+  return rows.length > 0;
+}
+
 /** Offers whose time to answer is over, locked. */
 export async function lockExpired(tx: Tx, limit: number): Promise<Assignment[]> {
   const rows = await tx.query<AssignmentRow>(
