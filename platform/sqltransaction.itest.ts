@@ -39,6 +39,22 @@ describe("statements that are asked for without waiting", () => {
     expect(await notes()).toEqual(order);
   });
 
+  test("are not sent once the transaction is over: its connection is another's by then", async () => {
+    let late: Promise<unknown> | undefined;
+    const error = await caught(
+      sql.transaction((tx) => {
+        late = tx.query("SELECT 1").then(async () => {
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          await tx.query(INSERT, [9]);
+        });
+        return Promise.all([tx.query(INSERT, [-1]), late]);
+      }),
+    );
+    expect(sqlState(error)).toBe("23514");
+    await expect(late).rejects.toThrow("after the end of its transaction");
+    expect(await notes()).toEqual([]);
+  });
+
   test("fail with the first that fails, and nothing of any is there", async () => {
     const error = await caught(
       sql.transaction((tx) => Promise.all([5, 6, -1, 7, 8].map((n) => tx.query(INSERT, [n])))),

@@ -19,9 +19,13 @@ export async function once<T>(
     broken = error;
   };
   client.on("error", breaks);
+  let isOver = false;
   try {
     const begun = together(client, () => begin(client, epoch));
-    const result = await fn({ query: queryBehind(begun, client), mark: (what) => marks.add(what) });
+    const query = queryBehind(begun, client, () => isOver);
+    const result = await fn({ query, mark: (what) => marks.add(what) }).finally(() => {
+      isOver = true;
+    });
     await begun;
     const { command } = await client.query("COMMIT");
     // What the server answers to COMMIT when a statement had failed and nobody told.
@@ -45,7 +49,7 @@ export async function once<T>(
  * A first look travels with BEGIN; nobody sees its answer before the epoch is known to be in force. Anything that writes waits: if BEGIN
  * itself failed, it would be committed by itself.
  */
-function queryBehind(begun: Promise<void>, client: SqlConnection): Tx["query"] {
+function queryBehind(begun: Promise<void>, client: SqlConnection, isOver: () => boolean): Tx["query"] {
   let isOpen = false;
   let waiting = 0;
   let first: { readonly error: unknown } | undefined;
@@ -58,6 +62,8 @@ function queryBehind(begun: Promise<void>, client: SqlConnection): Tx["query"] {
       waiting++;
       await opened.finally(() => waiting--);
     }
+    // One of several that were under way has failed: on this connection the next transaction may have begun.
+    if (isOver()) throw new Error("a statement came after the end of its transaction, and was not sent");
     const answering = together(client, () => client.query<object>(prepared(text, values)));
     answering.catch((error: unknown) => {
       first ??= { error };
