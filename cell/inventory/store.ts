@@ -7,7 +7,7 @@ import { writeCounts } from "./countstore.ts";
 /** The SQL schema of this slice. */
 export const SCHEMA = "inventory";
 
-/** A replica that hears of a hold store that is back has looked at it long before. */
+/** Longer than it takes any replica to reach a hold store that is back, and to look at it. */
 const MOVED_FOR_SECONDS = 5;
 
 /** A row is not as it was read, or cannot bear the change. */
