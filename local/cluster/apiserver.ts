@@ -98,12 +98,13 @@ async function startIn(options: ApiServerOptions, kubernetes: string): Promise<A
     ...(options.auditLog ? { audit: { policyPath, logPath: auditLogPath } } : {}),
   };
   const processes: ProcessRecord[] = [];
-  const start = async (name: string, argv: readonly string[]): Promise<void> => {
-    processes.push(await startProcess({ name, argv, logPath: join(dir, "logs", `${name}.log`) }));
+  const start = async (name: string, argv: readonly string[], env = {}): Promise<void> => {
+    processes.push(await startProcess({ name, argv, env, logPath: join(dir, "logs", `${name}.log`) }));
     writeState(stateFile, { phase: "starting", kubernetes, apiUrl: url, processes, images: [] });
   };
   await start("etcd", etcdArgv(plane));
-  await start("kube-apiserver", apiServerArgv(plane));
+  // With thousands of objects a collector that runs as often as by default takes a tenth of its time.
+  await start("kube-apiserver", apiServerArgv(plane), options.forLoad ? { GOGC: "300" } : {});
   const api = createApi(url, certsDir);
   await waitForApi(api, processes);
   if (withControllers) {
