@@ -43,7 +43,7 @@ export interface OperationsDeps {
 export interface Operations {
   /**
    * One attempt at an operation that the caller has claimed; `known`: its intent, where the caller has it. Answers the intent as it is
-   * now where that is known without looking.
+   * now where that is known without looking. Who comes while one is under way here shares it.
    */
   attempt(operation: Operation, known?: Intent): Promise<Intent | undefined>;
   /** Attempts what is due; answers how many that were, and 0 when there is no use in going on now. */
@@ -78,7 +78,18 @@ export function createOperations(deps: OperationsDeps): Operations {
 
   let silent = 0;
 
-  async function attempt(operation: Operation, known?: Intent): Promise<Intent | undefined> {
+  const underWay = new Map<string, Promise<Intent | undefined>>();
+
+  /** Twenty callers of one intent are one question: more would only meet each other at the processor's. */
+  function attempt(operation: Operation, known?: Intent): Promise<Intent | undefined> {
+    const running = underWay.get(operation.id);
+    if (running) return running;
+    const started = perform(operation, known).finally(() => underWay.delete(operation.id));
+    underWay.set(operation.id, started);
+    return started;
+  }
+
+  async function perform(operation: Operation, known?: Intent): Promise<Intent | undefined> {
     const intent = known ?? (await findIntent(sql, operation.intentId));
     if (!intent) throw new Error(`operation ${operation.id} has no intent`);
     const answer = await processor.perform(operation, intent);

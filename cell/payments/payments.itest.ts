@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { eventually } from "../../platform/testing/stores.ts";
+import { claimOperation } from "./store.ts";
 import { startPayments, type TestPayments, won } from "./testing/center.ts";
 
 let center: TestPayments;
@@ -160,6 +161,35 @@ test("a replica that dies between the processor's answer and its own note costs 
   await center.until("int-killed", "captured");
   expect((await of("int-killed")).totals).toMatchObject({ captures: 1, capturedMinor: 1_000 });
   expect(await center.events("ord-int-killed")).toEqual(["payments.authorised.v1", "payments.captured.v1"]);
+});
+
+test("who wants a movement that is under way in the same process shares its attempt", async () => {
+  await center.authorize("int-shared");
+  await center.psp.fault("down", 600);
+  await center.post("/internal/intents/int-shared/capture", { amount: won(1_000) });
+  await center.until("int-shared", "capture_queued");
+  await center.cell.stopSlice("payments");
+  await center.psp.fault("down", 0);
+  try {
+    let asked = 0;
+    const worker = center.replica((port) => ({
+      perform(operation, intent) {
+        asked++;
+        return port.perform(operation, intent);
+      },
+    }));
+    const [row] = await center.cell.sql.query<{ id: string }>(
+      "SELECT operation_id AS id FROM payments.operation WHERE intent_id = 'int-shared' AND kind = 'capture'",
+    );
+    const operation = await center.cell.sql.transaction((tx) => claimOperation(tx, String(row?.id)));
+    if (!operation) throw new Error("the capture could not be claimed");
+    await Promise.all(Array.from({ length: 20 }, () => worker.attempt(operation)));
+    expect(asked).toBe(1);
+  } finally {
+    await center.cell.startSlice("payments");
+  }
+  expect((await center.until("int-shared", "captured")).captured).toEqual(won(1_000));
+  expect((await of("int-shared")).totals).toMatchObject({ captures: 1, capturedMinor: 1_000 });
 });
 
 test("a long queue asks a processor that is away one question at a time, and is emptied when it is back", async () => {
