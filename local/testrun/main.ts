@@ -75,6 +75,7 @@ async function integration(progress: Progress): Promise<Count> {
         TEST_KUBECONFIG: api.kubeconfigPath,
         TEST_KUBECTL: kubectl,
         TMPDIR: scratch,
+        TEST_LOG_LEVEL: "error",
         ...(api.auditLogPath === undefined ? {} : { TEST_AUDIT_LOG: api.auditLogPath }),
       };
       const lanes = await integrationLanes(ROOT);

@@ -47,6 +47,15 @@ interface VitestReport {
 }
 
 const MAX_MESSAGE = 2_000;
+const MAX_UNEXPECTED = 10;
+
+/** What services under test have logged as a fault of their own, each once, at most ten: a red test may be its consequence. */
+export function unexpectedErrors(output: string): string[] {
+  const lines = [...output.matchAll(/\{"level":"error"[^\n]*unexpected error[^\n]*/g)].map(([line]) =>
+    line.replace(/,"(?:time|traceId)":"[^"]*"/g, ""),
+  );
+  return [...new Set(lines)].slice(0, MAX_UNEXPECTED).map((line) => line.slice(0, MAX_MESSAGE));
+}
 
 export type Project = "unit" | "integration" | "cluster";
 
@@ -116,6 +125,8 @@ export async function runProject(
             `FAILED ${name.replace(`${root}/`, "")}: ${fullName}\n${failureMessages.join("\n").slice(0, MAX_MESSAGE)}`,
           );
     const failed = report.numFailedTests + unloaded.length;
+    if (failed > 0)
+      for (const line of unexpectedErrors(ended.output)) progress.line(`A service said: ${line}`);
     progress.line(`${name}: ${report.numPassedTests} passed, ${failed} failed`);
     // An error outside of any test fails vitest without failing a test: it must not pass here.
     return { passed: report.numPassedTests, failed: failed === 0 && ended.code !== 0 ? 1 : failed };
