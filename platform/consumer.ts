@@ -8,7 +8,7 @@ import {
   toWire,
 } from "./events.ts";
 import { defineRoute, noContent, type Route } from "./http.ts";
-import { deliver, deliverAll, type Subscription } from "./inbox.ts";
+import { createDelivery, deliver, type Subscription } from "./inbox.ts";
 import type { KafkaBus, KafkaMessage } from "./kafka.ts";
 import { errorText, type Logger } from "./log.ts";
 import type { CounterHandle, Metrics } from "./metrics.ts";
@@ -42,11 +42,13 @@ export async function startConsumer(options: ConsumerOptions): Promise<() => Pro
   if (subscriptions.length === 0) return async () => {};
   const topics = [...new Set(subscriptions.map(({ from }) => topicOf(center, from)))];
   const stopping = new AbortController();
+  const { signal } = stopping;
+  const together = createDelivery(options.sql, slice, subscriptions);
   const stop = await kafka.subscribe({
     group: groupOf(center, slice),
     topics,
     handler: (topic, messages, alive) =>
-      consumeAll(options, topic, messages, { signal: stopping.signal, alive, leave }),
+      consumeAll(options, topic, messages, { signal, alive, leave, together }),
   });
   let stopped: Promise<void> | undefined;
   function halt(): Promise<void> {
@@ -67,6 +69,8 @@ interface Member {
   readonly signal: AbortSignal;
   alive(): Promise<void>;
   leave(): void;
+  /** Applies events with what other partitions bring at the same time. */
+  together(events: readonly DomainEvent[]): Promise<void>;
 }
 
 /** Together where all can be applied; one by one, each with its tries, where one cannot. */
@@ -76,33 +80,42 @@ async function consumeAll(
   messages: readonly KafkaMessage[],
   member: Member,
 ): Promise<void> {
-  const together = messages.length > 1;
-  if (together && (await taken(options, messages))) return;
+  if (await taken(options, messages, member)) return;
   for (const message of messages) {
-    await consume(options, topic, message, member, together ? 1 : 0);
+    await consume(options, topic, message, member);
     // Several that cannot be taken wait longer together than a silent member is waited for.
-    if (together) await member.alive();
+    if (messages.length > 1) await member.alive();
   }
 }
 
 /** False when one of them is no event or cannot be applied now. */
 async function taken(
-  { sql, slice, subscriptions, metrics, log }: ConsumerOptions,
+  { metrics, log }: ConsumerOptions,
   messages: readonly KafkaMessage[],
+  { together }: Member,
 ): Promise<boolean> {
   try {
     const events = messages.map(fromWire);
-    await deliverAll(sql, slice, subscriptions, events);
+    const apply = async () => {
+      await together(events);
+      for (const { type, id } of events) log.debug({ type, id }, "an event was taken");
+    };
+    const [first, second] = events;
+    await (first && !second ? inSpan(first, apply) : apply());
     const consumed = countOf(metrics);
-    for (const { type, id } of events) {
-      consumed.inc({ type, outcome: "applied" });
-      log.debug({ type, id }, "an event was taken");
-    }
+    for (const { type } of events) consumed.inc({ type, outcome: "applied" });
     return true;
   } catch (error) {
     log.debug({ error: errorText(error), events: messages.length }, "events are taken one by one");
     return false;
   }
+}
+
+/** One event's part of its trace. */
+function inSpan(event: DomainEvent, run: () => Promise<void>): Promise<void> {
+  const attributes = { "messaging.message.id": event.id };
+  const { traceparent } = event;
+  return withRemoteTrace({ traceparent }, `consume ${event.type}`, run, "consumer", attributes);
 }
 
 function countOf(metrics: Metrics): CounterHandle {
@@ -114,7 +127,6 @@ async function consume(
   topic: string,
   message: KafkaMessage,
   member: Member,
-  triedBefore: number,
 ): Promise<void> {
   const { sql, slice, subscriptions, metrics } = options;
   const consumed = countOf(metrics);
@@ -125,18 +137,13 @@ async function consume(
     await bury(options, topic, message, `not an event: ${errorText(error)}`);
     return;
   }
-  for (let tried = triedBefore; ; tried++) {
+  // Once it was tried together with others.
+  for (let tried = 1; ; tried++) {
     try {
-      await withRemoteTrace(
-        message.headers,
-        `consume ${event.type}`,
-        async () => {
-          await deliver(sql, slice, subscriptions, event);
-          options.log.debug({ type: event.type, id: event.id }, "an event was taken");
-        },
-        "consumer",
-        { "messaging.message.id": event.id },
-      );
+      await inSpan(event, async () => {
+        await deliver(sql, slice, subscriptions, event);
+        options.log.debug({ type: event.type, id: event.id }, "an event was taken");
+      });
       consumed.inc({ type: event.type, outcome: "applied" });
       return;
     } catch (error) {

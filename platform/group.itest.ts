@@ -21,7 +21,7 @@ const written = async (like: string) =>
   );
 
 /** Writes each job with the number of its batch, all in one statement, and answers it in capitals. */
-function groupOf(own: Sql = sql, limits: { max?: number; maxWaiting?: number } = {}) {
+function groupOf(own: Sql = sql, limits: { max?: number; maxWaiting?: number; retryAlone?: boolean } = {}) {
   let batch = 0;
   return createGroup<string, string>({
     sql: own,
@@ -57,6 +57,14 @@ test("a job that cannot be done fails alone, and nothing of it stays", async () 
   const results = await Promise.allSettled(["two-a", "two-b", "two-c"].map(group));
   expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   expect((await written("two-%")).map(({ what }) => what)).toEqual(["two-a", "two-b", "two-c"]);
+});
+
+test("where callers go on by themselves, all of a batch hear of what could not be done, and nothing of it stays", async () => {
+  const group = groupOf(sql, { retryAlone: false });
+  await group("five-b");
+  const results = await Promise.allSettled(["five-a", "five-b", "five-c"].map(group));
+  expect(results.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+  expect((await written("five-%")).map(({ what }) => what)).toEqual(["five-b"]);
 });
 
 test("a copy that is fenced off is told so at once, for every job", async () => {

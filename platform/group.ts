@@ -8,6 +8,8 @@ export interface GroupOptions<J, R> {
   run(tx: Tx, jobs: readonly J[]): Promise<readonly R[]>;
   /** `run` is one statement, which commits by itself (`Sql.query`): it needs no transaction around it. */
   readonly isOneStatement?: boolean;
+  /** Whether what a batch cannot do is tried one by one; default true. False: each caller hears of it, and goes on by itself. */
+  readonly retryAlone?: boolean;
   /** Jobs in one transaction at most; default 64. */
   readonly max?: number;
   /** Jobs that may wait at most; default 2,000. One more is Contended. */
@@ -30,7 +32,14 @@ const MAX_WAITING = 2_000;
  * statement. A caller hears of its job when it is committed. What a batch cannot do is tried one by one, so that one bad job fails alone.
  */
 export function createGroup<J, R>(options: GroupOptions<J, R>): (job: J) => Promise<R> {
-  const { sql, run, isOneStatement = false, max = MAX, maxWaiting = MAX_WAITING } = options;
+  const {
+    sql,
+    run,
+    isOneStatement = false,
+    retryAlone = true,
+    max = MAX,
+    maxWaiting = MAX_WAITING,
+  } = options;
   const queue: Waiting<J, R>[] = [];
   let isPumping = false;
 
@@ -50,7 +59,7 @@ export function createGroup<J, R>(options: GroupOptions<J, R>): (job: J) => Prom
         throw new Error(`${batch.length} jobs were given ${results.length} answers`);
       for (const [index, { resolve }] of batch.entries()) resolve(results[index] as R);
     } catch (error) {
-      if (batch.length > 1 && !isOfAll(error)) for (const one of batch) await commit([one]);
+      if (retryAlone && batch.length > 1 && !isOfAll(error)) for (const one of batch) await commit([one]);
       else for (const { reject } of batch) reject(error);
     }
   }

@@ -294,11 +294,26 @@ function keepRunning(kafka: Kafka, options: Subscribed): () => Promise<void> {
   };
 }
 
+const TRIES = 8;
+const TRY_AGAIN_MS = 250;
+
+/** A broker that has just begun answers "not yet" for a group's offsets, and kafkajs leaves trying again to whoever asked. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (tried === TRIES || (error as { retriable?: boolean }).retriable !== true) throw error;
+      await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS * tried));
+    }
+  }
+}
+
 /** For each partition the offset behind its last message, where this group has not got there yet. */
 async function waitingIn(admin: Admin, topic: string, group: string): Promise<Map<number, number>> {
   const [offsets, [had]] = await Promise.all([
     admin.fetchTopicOffsets(topic),
-    admin.fetchOffsets({ groupId: group, topics: [topic] }),
+    patiently(() => admin.fetchOffsets({ groupId: group, topics: [topic] })),
   ]);
   const next = new Map(had?.partitions.map(({ partition, offset }) => [partition, Number(offset)]));
   return new Map(

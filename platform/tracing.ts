@@ -130,6 +130,12 @@ export function traceHeaders(): Record<string, string> {
   return headers;
 }
 
+/** Runs `fn` in the trace of this `traceparent` (W3C Trace Context), without a span of its own; as things are when it is active already. */
+export function inTraceOf<T>(traceparent: string | undefined, fn: () => T): T {
+  if (traceparent === undefined || traceparent.split("-")[1] === currentTraceId()) return fn();
+  return context.with(propagation.extract(ROOT_CONTEXT, { traceparent }), fn);
+}
+
 /** Runs `fn` in a span that continues the trace of the caller whose headers these are. */
 export function withRemoteTrace<T>(
   headers: Readonly<Record<string, string | string[] | undefined>>,

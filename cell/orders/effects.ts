@@ -3,7 +3,7 @@ import { errorText, type Logger } from "../../platform/log.ts";
 import type { Failure } from "../../platform/problem.ts";
 import type { Sql, Tx } from "../../platform/sql.ts";
 import type { Effect } from "./domain.ts";
-import { dueOf, findOrder, type Order } from "./store.ts";
+import { dueOf, findOrders, type Order } from "./store.ts";
 
 /** The ids under which an order's hold and payment are known; derived, so that a repetition names the same ones. */
 export function holdIdOf(orderId: string): string {
@@ -33,43 +33,68 @@ export interface EffectDeps {
 const BATCH = 32;
 const RETRY_SECONDS_MAX = 60;
 
+interface Due {
+  readonly order_id: string;
+  readonly kind: Effect;
+  readonly attempts: number;
+}
+
 /** Carries out what is due, each under a key that never changes. What fails is repeated with backoff for as long as it takes. */
 export async function runEffects(deps: EffectDeps): Promise<number> {
   // Claiming moves `next_at`, so that two replicas do not both work on one effect; a repetition would do no harm, which is why
   // this is one statement by itself and conflicts with no order.
-  const due = await deps.sql.query<{ order_id: string; kind: Effect; attempts: number }>(
+  const due = await deps.sql.query<Due>(
     `UPDATE orders.effect SET attempts = attempts + 1, next_at = now() + INTERVAL '15 seconds'
      WHERE (order_id, kind) IN (SELECT order_id, kind FROM orders.effect WHERE NOT done AND next_at <= now()
        ORDER BY next_at LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) RETURNING order_id, kind, attempts`,
   );
-  await Promise.all(due.map((effect) => runOne(deps, effect)));
+  if (due.length === 0) return 0;
+  const orders = await findOrders(
+    deps.sql,
+    due.map(({ order_id: id }) => id),
+  );
+  const known = new Map(orders.map((order) => [order.id, order]));
+  const failures = await Promise.all(
+    due.map((effect) => failureOf(deps, effect, known.get(effect.order_id))),
+  );
+  const done = due.filter((_effect, index) => failures[index] === undefined);
+  if (done.length > 0)
+    await deps.sql.query(
+      `UPDATE orders.effect SET done = true
+       WHERE (order_id, kind) IN (SELECT n.order_id, n.kind FROM unnest($1::TEXT[], $2::TEXT[]) AS n (order_id, kind))`,
+      [done.map(({ order_id: id }) => id), done.map(({ kind }) => kind)],
+    );
+  for (const [index, effect] of due.entries()) {
+    const failure = failures[index];
+    if (failure !== undefined) await putOff(deps, effect, failure);
+  }
   return due.length;
 }
 
-async function runOne(
+/** Undefined when it is done, or was done before. */
+async function failureOf(
   deps: EffectDeps,
-  effect: { order_id: string; kind: Effect; attempts: number },
-): Promise<void> {
-  const { order_id: orderId, kind, attempts } = effect;
-  let failure: string | undefined;
+  { kind }: Due,
+  order: Order | undefined,
+): Promise<string | undefined> {
   try {
-    const order = await findOrder(deps.sql, orderId);
-    const result = order ? await perform(deps, order, kind) : undefined;
-    failure =
-      result && !result.ok && result.code !== "not-found" ? `${result.code}: ${result.detail}` : undefined;
+    const result = order && (await perform(deps, order, kind));
+    return result && !result.ok && result.code !== "not-found"
+      ? `${result.code}: ${result.detail}`
+      : undefined;
   } catch (error) {
-    failure = errorText(error);
+    return errorText(error);
   }
-  if (failure === undefined) {
-    await deps.sql.query("UPDATE orders.effect SET done = true WHERE order_id = $1 AND kind = $2", [
-      orderId,
-      kind,
-    ]);
-    return;
-  }
+}
+
+async function putOff(
+  { sql, log }: EffectDeps,
+  { order_id: orderId, kind, attempts }: Due,
+  failure: string,
+): Promise<void> {
   const seconds = Math.min(RETRY_SECONDS_MAX, 2 ** Math.min(attempts, 6));
-  deps.log.warn({ orderId, kind, attempts, failure }, "an effect of an order is put off");
-  await deps.sql.query(
+  log.warn({ orderId, kind, attempts, failure }, "an effect of an order is put off");
+  await sql.query(
     "UPDATE orders.effect SET next_at = now() + $3::INT8 * INTERVAL '1 second' WHERE order_id = $1 AND kind = $2",
     [orderId, kind, seconds],
   );

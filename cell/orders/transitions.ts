@@ -46,7 +46,11 @@ export async function transition(
   request: Transition,
   options: { park: DomainEvent | false; log: Logger },
 ): Promise<{ outcome: TransitionOutcome; order?: Order }> {
-  const order = await lockOrder(tx, request.orderId);
+  // One round trip: only who has the lock parks something for an order.
+  const [order, parked] = await Promise.all([
+    lockOrder(tx, request.orderId),
+    haveParked(tx, [request.orderId]),
+  ]);
   if (!order) return { outcome: "unknown-order" };
   const decision = decide(order.state, request.event);
   if (decision.outcome !== "applied") {
@@ -63,6 +67,7 @@ export async function transition(
     return { outcome: decision.outcome, order };
   }
   let moved = await apply(tx, order, request, decision.to);
+  if (parked.size === 0) return { outcome: "applied", order: moved };
   for (;;) {
     const next = await unpark(tx, moved);
     if (!next) return { outcome: "applied", order: moved };
