@@ -1,15 +1,12 @@
-import { cellKeyFile } from "../platform/credentials.ts";
 import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
 import type { KubeLog } from "../platform/kube/ports.ts";
-import { type FulfillmentCenter, specSchema } from "./api/fulfillment-center.ts";
-import { API_VERSION, cellNamespace, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
+import { API_VERSION, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
 import type { Chance } from "./chance.ts";
 import { createGatewayKey, gatewayPublicKeys } from "./keys.ts";
-import { keyFromSecret } from "./observe.ts";
-import { secretData } from "./observed.ts";
-import { nextRoutingTable, type RoutingInput } from "./routing.ts";
+import { nextRoutingTable } from "./routing.ts";
+import { createRoutingInputs } from "./routing-inputs.ts";
 import { COALESCE_MS, paceOf } from "./routing-pace.ts";
 import type { Stores } from "./stores.ts";
 
@@ -25,6 +22,7 @@ export function createRoutingReconcile(deps: {
   readonly chance: Chance;
 }) {
   const { settings, stores, writer, log } = deps;
+  const inputsOf = createRoutingInputs(stores);
   const lastWriteMs = new Map<string, number>();
   const lastLookMs = new Map<string, number>();
   const leftOf = (last: Map<string, number>, region: string, paceMs: number) => {
@@ -54,7 +52,7 @@ export function createRoutingReconcile(deps: {
     if (restMs > 0) return { requeueAfterMs: restMs };
     lastLookMs.set(region, deps.nowMs());
     const current = stores.tables.get(region);
-    const next = nextRoutingTable(routingInputs(stores, region), current?.spec);
+    const next = nextRoutingTable(inputsOf(region), current?.spec);
     if (next === undefined) return {};
     const waitMs = leftOf(lastWriteMs, region, paceOf(current?.spec, next));
     if (waitMs > 0) return { requeueAfterMs: waitMs };
@@ -77,34 +75,4 @@ export function createRoutingReconcile(deps: {
     log.info({ region, version: next.version, cells: next.cells.length }, "wrote the routing table");
     return {};
   };
-}
-
-/** Everything that the table of a region depends on, from the local copies. */
-export function routingInputs(stores: Stores, region: string): RoutingInput[] {
-  return stores.centersOfRegion(region).map((fc) => {
-    const parsed = specSchema.safeParse(fc.spec);
-    const { name } = fc.metadata;
-    const inside = stores
-      .ofCenter(stores.services, name)
-      .filter(({ metadata }) => metadata.namespace === cellNamespace(name));
-    const trust = stores.secrets.get(`${cellNamespace(name)}/trust`);
-    const data = trust === undefined ? {} : (secretData([trust]).trust ?? {});
-    const keys = signingKeys(data, fc);
-    return {
-      name,
-      fc: parsed.success ? { ...fc, spec: parsed.data } : undefined,
-      services: inside,
-      publicKey:
-        keys.length > 1 ? JSON.stringify({ keys }) : keys.length === 1 ? JSON.stringify(keys[0]) : undefined,
-    };
-  });
-}
-
-/** Public halves of the keys that pods of the cell sign with now: more than one only while credentials change. */
-function signingKeys(data: Readonly<Record<string, string>>, { status }: FulfillmentCenter) {
-  const { generation, settled } = status?.credentials ?? { generation: 0, settled: 0 };
-  return Array.from({ length: generation - settled + 1 }, (_, index) => settled + index).flatMap((number) => {
-    const key = keyFromSecret(data[cellKeyFile(number)])?.publicJwk;
-    return key === undefined ? [] : [key];
-  });
 }

@@ -12,6 +12,13 @@ describe("the pace of a region's table", () => {
   it.each([
     ["the first cell", undefined, table(cell("a")), 1040],
     ["one more cell", two, table(...two.cells, cell("c")), 1120],
+    ["a cell that is being made", two, table(...two.cells, cell("c", { weight: 0 })), 60_000],
+    [
+      "a cell that is being made beside one that is given weight",
+      two,
+      table(cell("a"), cell("b"), cell("c", { weight: 0 })),
+      1120,
+    ],
     ["a cell that is given weight", two, table(cell("a"), cell("b")), 1080],
     ["a cell that leaves", two, table(cell("a")), 1000],
     ["a cell that loses weight", two, table(cell("a", { weight: 0 }), cell("b", { weight: 0 })), 1000],

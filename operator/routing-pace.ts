@@ -8,10 +8,18 @@ export const COALESCE_MS = 1000;
  * What can wait therefore waits longer in a long table.
  */
 const COALESCE_MS_PER_CELL = 40;
+/** That a cell is being made changes nothing for a gateway: it mostly travels with the next change that does. */
+const NEWS_OF_NOBODY_MS = 60_000;
 
 /** Milliseconds between the last write of a region's table and one that turns `current` into `next`. */
 export function paceOf(current: RoutingTableSpec | undefined, next: RoutingTableSpec): number {
-  return onlyGains(current, next) ? COALESCE_MS + COALESCE_MS_PER_CELL * next.cells.length : COALESCE_MS;
+  if (!onlyGains(current, next)) return COALESCE_MS;
+  if (weightOf(next) === weightOf(current)) return NEWS_OF_NOBODY_MS;
+  return COALESCE_MS + COALESCE_MS_PER_CELL * next.cells.length;
+}
+
+function weightOf(table: RoutingTableSpec | undefined): number {
+  return (table?.cells ?? []).reduce((sum, { weight }) => sum + weight, 0);
 }
 
 /** Whether cells only come, or are given weight: until that is known, orders go on to the cells that have them now. */
