@@ -18,6 +18,8 @@ const REFUSED: ReadonlySet<string> = new Set(["rejected", "payment_failed"]);
 /** What is still to be done in the cell: zero of everything when it has come to rest. */
 export interface Rest {
   readonly orders: number;
+  /** Goods in totes: an order that was cancelled has ended before they are back in their bins. */
+  readonly pickLists: number;
   readonly sagas: number;
   readonly effects: number;
   readonly operations: number;
@@ -31,6 +33,7 @@ export async function readRest(sql: Sql): Promise<Rest> {
   const [row] = await sql.query<Rest>(
     `SELECT
       (SELECT count(*) FROM orders.orders WHERE NOT (state = ANY($1::TEXT[])))::INT8 AS orders,
+      (SELECT count(*) FROM fulfillment.pick_list WHERE state NOT IN ('packed', 'cancelled'))::INT8 AS "pickLists",
       (SELECT count(*) FROM orders.saga WHERE direction IN ('forward', 'backward'))::INT8 AS sagas,
       (SELECT count(*) FROM orders.effect WHERE NOT done)::INT8 AS effects,
       (SELECT count(*) FROM payments.operation WHERE state = 'pending')::INT8 AS operations,

@@ -14,7 +14,6 @@ export interface Crew {
 const POLL_MS = 150;
 /** Work that somebody has begun and a kill has interrupted is looked for more seldom. */
 const RARE_EVERY = 8;
-const MAX_TASKS = 48;
 const PATIENCE_MS = 90_000;
 const PICKER: Pick<Ask, "sub" | "role"> = { sub: "u-picker", role: "picker" };
 const STAFF: Pick<Ask, "sub" | "role"> = { sub: "u-staff", role: "staff" };
@@ -23,17 +22,20 @@ const PACKAGING_GRAMS = 180;
 /** The label on the parcel of an order; whoever comes by the order knows it. */
 const labelOf = (orderId: string) => `P-${orderId}`.slice(0, 64);
 
-/** Puts people to work until they are told to stop. A courier carries one parcel at a time. */
-export async function startCrew(client: Client, couriers: number): Promise<Crew> {
+/** Puts people to work until they are told to stop. A courier carries one parcel at a time; `hands`: pick lists, and parcels, under way at one time. */
+export async function startCrew(
+  client: Client,
+  { couriers, hands }: { readonly couriers: number; readonly hands: number },
+): Promise<Crew> {
   await Promise.all(Array.from({ length: couriers }, (_, index) => hire(client, index)));
   const stopping = new AbortController();
   const { signal } = stopping;
-  const floor = worker<PickListAnswer>(signal, {
+  const floor = worker<PickListAnswer>(signal, hands, {
     often: () => list(client, "fulfillment", "/v1/pick-lists?state=open&limit=100", PICKER, "pickLists"),
     seldom: () => lists(client, ["cancelling", "picking", "picked"]),
     run: (found) => pick(client, found),
   });
-  const road = worker<AssignmentAnswer>(signal, {
+  const road = worker<AssignmentAnswer>(signal, hands, {
     often: () => list(client, "dispatch", "/v1/assignments?state=offered", STAFF, "assignments"),
     seldom: () => assignments(client, ["assigned", "handed_over", "arrived"]),
     run: (found) => deliver(client, found),
@@ -53,13 +55,17 @@ interface Work<T> {
 }
 
 /** Looks for work and does it, several at once and each once at a time. */
-async function worker<T extends { readonly id: string }>(signal: AbortSignal, work: Work<T>): Promise<void> {
+async function worker<T extends { readonly id: string }>(
+  signal: AbortSignal,
+  hands: number,
+  work: Work<T>,
+): Promise<void> {
   const busy = new Map<string, Promise<void>>();
   for (let round = 0; !signal.aborted; round++) {
     const found = await work.often();
     if (round % RARE_EVERY === 0) found.push(...(await work.seldom()));
     for (const one of found) {
-      if (busy.size >= MAX_TASKS) break;
+      if (busy.size >= hands) break;
       if (busy.has(one.id)) continue;
       busy.set(
         one.id,
@@ -67,7 +73,7 @@ async function worker<T extends { readonly id: string }>(signal: AbortSignal, wo
       );
     }
     // A list costs the cell more than a step of a task: it is asked for when many can be taken from it.
-    while (busy.size > MAX_TASKS / 2) await Promise.race(busy.values());
+    while (busy.size > hands / 2) await Promise.race(busy.values());
     await pause(POLL_MS);
   }
   await Promise.all(busy.values());

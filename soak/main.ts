@@ -51,8 +51,9 @@ async function main(args: readonly string[]): Promise<number> {
     callers: numberOf("--callers", values.callers, 1, 256),
     ...{
       gapMs: [12_000, 40_000],
-      maxOpen: 200,
+      maxOpen: 50_000,
       couriers: 100,
+      hands: 8,
       fsync: true,
       progress,
       signal: untilStopped(),

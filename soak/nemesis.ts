@@ -1,5 +1,6 @@
 import { REPLICAS, type ReplicaName, type SoakCenter } from "./center.ts";
 import type { Customers } from "./customers.ts";
+import type { HoldStoreWatch } from "./holdstore.ts";
 import type { CrashPoint } from "./points.ts";
 import type { MortalStores } from "./stores.ts";
 import { pause } from "./time.ts";
@@ -11,6 +12,7 @@ export interface NemesisOptions {
   readonly center: SoakCenter;
   readonly stores: MortalStores;
   readonly customers: Customers;
+  readonly holdStore: HoldStoreWatch;
   readonly points: readonly CrashPoint[];
   /** How often each crash point has to be hit. */
   readonly hits: number;
@@ -24,6 +26,8 @@ export interface NemesisOptions {
 export interface Nemesis {
   readonly kills: ReadonlyMap<Kill, number>;
   readonly hits: ReadonlyMap<string, number>;
+  /** For each time that the hold store was wiped: milliseconds from its return to a new generation; undefined: none came in a minute. */
+  readonly wholeAfterMs: readonly (number | undefined)[];
   /** True when every crash point has been hit as often as it has to be, and each kind of kill has come once. */
   isDone(): boolean;
   /** No more kills; ends when all is up again. */
@@ -35,6 +39,7 @@ const AWAY_MS: readonly [number, number] = [200, 2_500];
 /** Orders that are sent to a victim at once: others are under way there when it dies. */
 const ORDERS_PER_VICTIM = 4;
 const VICTIM_MS = 30_000;
+const WHOLE_MS = 60_000;
 const MAX_FAILURES = 30;
 
 /** Kills stores and services at random moments, and copies of orders at each crash point, until it is told to stop. */
@@ -42,6 +47,7 @@ export function startNemesis(options: NemesisOptions): Nemesis {
   const { random, note } = options;
   const kills = new Map<Kill, number>(options.kinds.map((kind) => [kind, 0]));
   const hits = new Map<string, number>(options.points.map(({ moment }) => [moment, 0]));
+  const wholeAfterMs: (number | undefined)[] = [];
   const stopping = new AbortController();
   const { signal } = stopping;
 
@@ -57,6 +63,7 @@ export function startNemesis(options: NemesisOptions): Nemesis {
       const awayMs = between(AWAY_MS, random);
       note(`kill: ${kind}, away for ${Math.round(awayMs)} ms`);
       await strike(options, kind, awayMs);
+      if (kind === "redis wiped") wholeAfterMs.push(await options.holdStore.untilWhole(WHOLE_MS));
       kills.set(kind, (kills.get(kind) ?? 0) + 1);
     }
   }
@@ -86,6 +93,7 @@ export function startNemesis(options: NemesisOptions): Nemesis {
   return {
     kills,
     hits,
+    wholeAfterMs,
     isDone: () =>
       [...hits.values()].every((count) => count >= options.hits) &&
       [...kills.values()].every((count) => count > 0),

@@ -9,8 +9,10 @@ import { judge, type Rest, readRest } from "./books.ts";
 import { CENTER, type SoakCenter, startCenter } from "./center.ts";
 import type { Verdict } from "./check/verdict.ts";
 import { type Client, createClient } from "./client.ts";
+import { closeShop } from "./closing.ts";
 import { startCrew } from "./crew.ts";
 import { type Customers, startCustomers, stockUp } from "./customers.ts";
+import { watchHoldStore } from "./holdstore.ts";
 import { KILLS, type Kill, type Nemesis, startNemesis } from "./nemesis.ts";
 import { type CrashPoint, crashPoints } from "./points.ts";
 import { startMortalStores } from "./stores.ts";
@@ -27,6 +29,8 @@ export interface SoakOptions {
   readonly gapMs: readonly [number, number];
   readonly callers: number;
   readonly couriers: number;
+  /** Pick lists, and parcels, that the crew works on at one time. */
+  readonly hands: number;
   /** Orders between confirmation and end, at most: customers wait when there are more. */
   readonly maxOpen: number;
   readonly fsync: boolean;
@@ -46,10 +50,14 @@ export interface SoakResult {
   readonly gaveUp: number;
   readonly delivered: number;
   readonly cancelled: number;
+  /** Cancelled when the load was over, because nobody had begun to pick them. */
+  readonly closed: number;
   readonly holds: number;
   readonly kills: ReadonlyMap<Kill, number>;
   readonly hits: ReadonlyMap<string, number>;
   readonly wantedHits: number;
+  /** For each time that the hold store was wiped: milliseconds until it had a new generation; undefined: it got none. */
+  readonly wholeAfterMs: readonly (number | undefined)[];
   readonly verdicts: readonly Verdict[];
   /** What had not come to rest at the end; undefined when all had. */
   readonly restless: Rest | undefined;
@@ -91,7 +99,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
     stops.push(async () => client.close());
     const scarceUnits = Math.max(MIN_SCARCE, Math.round(options.minutes * SCARCE_PER_MINUTE));
     const assortment = await stockUp(client, { plenty: PLENTY, scarce: SCARCE, scarceUnits });
-    const crew = await startCrew(client, options.couriers);
+    const crew = await startCrew(client, options);
     stops.push(() => crew.stop());
     const open = watchOpen(center);
     stops.push(open.stop);
@@ -99,16 +107,28 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
       ...{ client, assortment, random: createLot(seed), callers: options.callers, maxOrders: MAX_ORDERS },
       isFull: () => open.count() >= options.maxOpen,
     });
+    const holdStore = watchHoldStore(stores.redisUrl);
+    stops.push(() => holdStore.close());
     const nemesis = startNemesis({
-      ...{ center, stores, customers, hits: options.hits, gapMs: options.gapMs },
+      ...{ center, stores, customers, holdStore, hits: options.hits, gapMs: options.gapMs },
       ...{ kinds: options.kinds ?? KILLS, points: pointsOf(options), random: createLot(seed + 1) },
       note: (text) => progress.line(text),
     });
     const load = await progress.step("Load and kills", `${options.minutes} min, seed ${seed}`, () =>
       loadFor(options, center, customers, nemesis),
     );
+    const closed = await progress.step(
+      "Close the shop",
+      "customers take back what nobody has begun to pick",
+      async () => {
+        await nemesis.stop();
+        await customers.stop();
+        const note = (left: number) => progress.note(`${left} orders are left that nobody has begun to pick`);
+        return closeShop({ center, client, callers: options.callers, note });
+      },
+    );
     const restless = await progress.step("Wait until all orders have ended", "", () =>
-      untilRest(center, client, customers, nemesis, [...assortment.units.keys()], progress),
+      untilRest(center, client, [...assortment.units.keys()], progress),
     );
     await crew.stop();
     const judged = await progress.step("Judge the books", "five checkers", () =>
@@ -118,8 +138,9 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
     isGood = !restless && judged.verdicts.every(({ valid }) => valid === true);
     return {
       ...{ seed, ...load, asked: tally.placed.length, refused: tally.reasons, gaveUp: tally.gaveUp },
-      ...{ delivered: judged.delivered, cancelled: tally.cancelled, holds: judged.holds },
+      ...{ delivered: judged.delivered, cancelled: tally.cancelled, closed, holds: judged.holds },
       ...{ kills: nemesis.kills, hits: nemesis.hits, wantedHits: options.hits },
+      wholeAfterMs: nemesis.wholeAfterMs,
       ...{ verdicts: judged.verdicts, restless, dir: isGood ? undefined : dir },
     };
   } finally {
@@ -199,17 +220,13 @@ async function endedNow({ sql }: SoakCenter): Promise<number> {
   return ended;
 }
 
-/** Stops the customers and the kills, and waits until nothing is under way and the hold store has forgotten its holds. */
+/** Waits until nothing is under way and the hold store has forgotten its holds. */
 async function untilRest(
   center: SoakCenter,
   client: Client,
-  customers: Customers,
-  nemesis: Nemesis,
   skus: readonly string[],
   progress: Progress,
 ): Promise<Rest | undefined> {
-  await nemesis.stop();
-  await customers.stop();
   let rest: Rest | undefined;
   const isResting = await waitFor(
     async () => {

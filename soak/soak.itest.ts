@@ -16,6 +16,7 @@ test("a cell with two replicas keeps its promises while stores and services are 
       points: 2,
       callers: 6,
       couriers: 6,
+      hands: 6,
       maxOpen: 20,
       fsync: false,
     },
