@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { createOrdersSlice } from "../cell/orders/slice.ts";
 import { parseRoles, SLICES } from "../cell/roles.ts";
 import { serve } from "../cell/serve.ts";
@@ -64,3 +65,5 @@ const wrapped = Object.fromEntries(
   Object.values(slices).map((slice) => [slice.name, recorded(slice, record)]),
 ) as Record<SliceName, SliceDefinition>;
 await serve(names, wrapped);
+// By itself it is written at the end of a process, and these are killed.
+flushCompileCache();

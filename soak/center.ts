@@ -192,6 +192,8 @@ function environment(
     ...{ BIND_HOST: "127.0.0.1", CENTER_LATITUDE: "37.5", CENTER_LONGITUDE: "127.03", DRAIN_MS: "100" },
     ...{ MAX_ORDERS_PER_MINUTE: "1000000", COURIER_OFFLINE_SECONDS: "86400", HOLD_TTL_SECONDS: "30" },
     ...{ TERMINATION_LOG: join(dir, "provision.json"), LOG_LEVEL: "error" },
+    // As the image sets it: dozens of copies are started while the load lasts.
+    NODE_COMPILE_CACHE: join(dir, "compile-cache"),
   };
   for (const slice of SLICE_NAMES) {
     env[`DATABASE_PASSWORD_${slice.toUpperCase()}`] = PASSWORD;

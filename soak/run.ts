@@ -15,6 +15,7 @@ import { type Customers, startCustomers, stockUp } from "./customers.ts";
 import { watchHoldStore } from "./holdstore.ts";
 import { KILLS, type Kill, type Nemesis, startNemesis } from "./nemesis.ts";
 import { type CrashPoint, crashPoints } from "./points.ts";
+import { untilRest } from "./rest.ts";
 import { startMortalStores } from "./stores.ts";
 import { pause, waitFor } from "./time.ts";
 
@@ -75,7 +76,6 @@ const TELL_MS = 5_000;
 const WATCH_MS = 1_500;
 /** A run that is too short for its kills and crash points goes on for so much longer at most. */
 const OVERTIME_MS = 300_000;
-const REST_MS = 300_000;
 
 /** Starts a cell of its own on stores of its own, loads it, kills what it can, waits for rest, and judges the books. */
 export async function runSoak(options: SoakOptions): Promise<SoakResult> {
@@ -218,28 +218,4 @@ async function endedNow({ sql }: SoakCenter): Promise<number> {
     return true;
   }, 60_000);
   return ended;
-}
-
-/** Waits until nothing is under way and the hold store has forgotten its holds. */
-async function untilRest(
-  center: SoakCenter,
-  client: Client,
-  skus: readonly string[],
-  progress: Progress,
-): Promise<Rest | undefined> {
-  let rest: Rest | undefined;
-  const isResting = await waitFor(
-    async () => {
-      rest = await readRest(center.sql);
-      progress.note(JSON.stringify(rest));
-      if (Object.values(rest).some((count) => count > 0)) return false;
-      const path = `/v1/stock?sku=${skus.join(",")}`;
-      const ask = { sub: "u-staff", role: "staff", method: "GET", path } as const;
-      const { status, body } = await client.ask("inventory", ask);
-      return status === 200 && body.stock.every(({ reserved }: { reserved: number }) => reserved === 0);
-    },
-    REST_MS,
-    500,
-  );
-  return isResting ? undefined : rest;
 }

@@ -1,0 +1,40 @@
+import type { Progress } from "../local/progress.ts";
+import { type Rest, readRest } from "./books.ts";
+import type { SoakCenter } from "./center.ts";
+import type { Client } from "./client.ts";
+import { pause } from "./time.ts";
+
+/** Nothing has come nearer to its end for so long: it never will. */
+const STUCK_MS = 120_000;
+
+/**
+ * Waits until nothing is under way and the hold store has forgotten its holds, for as long as less and less is under way. Answers what has
+ * not come to rest.
+ */
+export async function untilRest(
+  center: SoakCenter,
+  client: Client,
+  skus: readonly string[],
+  progress: Progress,
+): Promise<Rest | undefined> {
+  let rest: Rest | undefined;
+  let seen = "";
+  for (let quietFromMs = performance.now(); performance.now() < quietFromMs + STUCK_MS; ) {
+    rest = await readRest(center.sql).catch(() => rest);
+    const now = JSON.stringify(rest);
+    if (now !== seen) quietFromMs = performance.now();
+    if (now !== seen) progress.note(now);
+    seen = now;
+    const isOver = rest !== undefined && Object.values(rest).every((count) => count === 0);
+    if (isOver && (await areHoldsForgotten(client, skus))) return undefined;
+    await pause(500);
+  }
+  return rest;
+}
+
+async function areHoldsForgotten(client: Client, skus: readonly string[]): Promise<boolean> {
+  const path = `/v1/stock?sku=${skus.join(",")}`;
+  const ask = { sub: "u-staff", role: "staff", method: "GET", path } as const;
+  const { status, body } = await client.ask("inventory", ask);
+  return status === 200 && body.stock.every(({ reserved }: { reserved: number }) => reserved === 0);
+}
