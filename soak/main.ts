@@ -53,7 +53,7 @@ async function main(args: readonly string[]): Promise<number> {
       gapMs: [12_000, 40_000],
       maxOpen: 50_000,
       couriers: 100,
-      hands: 8,
+      hands: 4,
       fsync: true,
       progress,
       signal: untilStopped(),

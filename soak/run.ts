@@ -8,7 +8,7 @@ import { createLot } from "../platform/testing/lot.ts";
 import { judge, type Rest, readRest } from "./books.ts";
 import { CENTER, type SoakCenter, startCenter } from "./center.ts";
 import type { Verdict } from "./check/verdict.ts";
-import { type Client, createClient } from "./client.ts";
+import { createClient } from "./client.ts";
 import { closeShop } from "./closing.ts";
 import { startCrew } from "./crew.ts";
 import { type Customers, startCustomers, stockUp } from "./customers.ts";
