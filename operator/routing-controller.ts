@@ -26,7 +26,9 @@ export function createRoutingReconcile(deps: {
   const lastWriteMs = new Map<string, number>();
   const lastLookMs = new Map<string, number>();
   const leftOf = (last: Map<string, number>, region: string, paceMs: number) => {
-    const leftMs = (last.get(region) ?? 0) + paceMs - deps.nowMs();
+    const lastMs = last.get(region);
+    if (lastMs === undefined) return 0;
+    const leftMs = lastMs + paceMs - deps.nowMs();
     // A clock that was set back is no reason to wait longer.
     return leftMs <= paceMs ? leftMs : 0;
   };

@@ -11,6 +11,8 @@ const two = table(cell("a"), cell("b", { weight: 0 }));
 describe("the pace of a region's table", () => {
   it.each([
     ["the first cell", undefined, table(cell("a")), 1040],
+    ["the first table, of a cell that is being made", undefined, table(cell("a", { weight: 0 })), 1040],
+    ["the first cell of a table, which is being made", table(), table(cell("a", { weight: 0 })), 1040],
     ["one more cell", two, table(...two.cells, cell("c")), 1120],
     ["a cell that is being made", two, table(...two.cells, cell("c", { weight: 0 })), 60_000],
     [

@@ -14,12 +14,13 @@ const NEWS_OF_NOBODY_MS = 60_000;
 /** Milliseconds between the last write of a region's table and one that turns `current` into `next`. */
 export function paceOf(current: RoutingTableSpec | undefined, next: RoutingTableSpec): number {
   if (!onlyGains(current, next)) return COALESCE_MS;
-  if (weightOf(next) === weightOf(current)) return NEWS_OF_NOBODY_MS;
+  const isNews = current !== undefined && current.cells.length > 0;
+  if (isNews && weightOf(next) === weightOf(current)) return NEWS_OF_NOBODY_MS;
   return COALESCE_MS + COALESCE_MS_PER_CELL * next.cells.length;
 }
 
-function weightOf(table: RoutingTableSpec | undefined): number {
-  return (table?.cells ?? []).reduce((sum, { weight }) => sum + weight, 0);
+function weightOf({ cells }: RoutingTableSpec): number {
+  return cells.reduce((sum, { weight }) => sum + weight, 0);
 }
 
 /** Whether cells only come, or are given weight: until that is known, orders go on to the cells that have them now. */

@@ -10,6 +10,7 @@ import { createLogger } from "../platform/log.ts";
 import { createMetrics } from "../platform/metrics.ts";
 import { SLICE_NAMES } from "../platform/slices.ts";
 import { createSql, parseDatabaseUrl, type Sql } from "../platform/sql.ts";
+import { ROLE_PASSWORD } from "../platform/testing/shard.ts";
 import { freePorts, testStores } from "../platform/testing/stores.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { FULFILLMENT_CENTER, ROUTING_TABLE } from "./api/names.ts";
@@ -74,7 +75,9 @@ async function runHere(pod: KubeObject): Promise<Answer> {
   const plain = Object.entries(environmentOf(pod)).filter(([, value]) => value !== undefined);
   const job = startCellProcess("provision", {
     ...(Object.fromEntries(plain) as Record<string, string>),
-    ...Object.fromEntries(SLICE_NAMES.map((one) => [`DATABASE_PASSWORD_${one.toUpperCase()}`, `pw-${one}`])),
+    ...Object.fromEntries(
+      SLICE_NAMES.map((one) => [`DATABASE_PASSWORD_${one.toUpperCase()}`, ROLE_PASSWORD]),
+    ),
     DATABASE_ADMIN_URL: testStores().databaseUrl.replace(/\/[^/]*$/, `/${database}`),
     TERMINATION_LOG: file,
   });

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { type Admin, type Consumer, type ISocketFactory, Kafka, logLevel, type Producer } from "kafkajs";
 import { handBatch, messageOf } from "./kafkamessage.ts";
 import { errorText, type Logger } from "./log.ts";
+import { patiently } from "./patience.ts";
 
 export interface KafkaMessage {
   readonly key: string;
@@ -294,26 +295,15 @@ function keepRunning(kafka: Kafka, options: Subscribed): () => Promise<void> {
   };
 }
 
-const TRIES = 8;
-const TRY_AGAIN_MS = 250;
-
-/** A broker that has just begun answers "not yet" for a group's offsets, and kafkajs leaves trying again to whoever asked. */
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  for (let tried = 1; ; tried++) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (tried === TRIES || (error as { retriable?: boolean }).retriable !== true) throw error;
-      await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS * tried));
-    }
-  }
-}
-
 /** For each partition the offset behind its last message, where this group has not got there yet. */
 async function waitingIn(admin: Admin, topic: string, group: string): Promise<Map<number, number>> {
   const [offsets, [had]] = await Promise.all([
     admin.fetchTopicOffsets(topic),
-    patiently(() => admin.fetchOffsets({ groupId: group, topics: [topic] })),
+    // A broker that has just begun answers "not yet", and kafkajs leaves trying again to whoever asked.
+    patiently(
+      () => admin.fetchOffsets({ groupId: group, topics: [topic] }),
+      (error) => (error as { retriable?: boolean }).retriable === true,
+    ),
   ]);
   const next = new Map(had?.partitions.map(({ partition, offset }) => [partition, Number(offset)]));
   return new Map(

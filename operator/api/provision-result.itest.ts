@@ -8,6 +8,7 @@ import { createLogger } from "../../platform/log.ts";
 import { createMetrics } from "../../platform/metrics.ts";
 import { SLICE_NAMES } from "../../platform/slices.ts";
 import { createSql, parseDatabaseUrl, type Sql } from "../../platform/sql.ts";
+import { ROLE_PASSWORD } from "../../platform/testing/shard.ts";
 import { parseProvisionResult } from "./provision-result.ts";
 
 const url = process.env.TEST_DATABASE_URL ?? "";
@@ -40,7 +41,7 @@ const environment = (epoch: number) => ({
   TERMINATION_LOG: join(dir, "termination-log"),
   LOG_LEVEL: "silent",
   ...Object.fromEntries(
-    SLICE_NAMES.map((slice) => [`DATABASE_PASSWORD_${slice.toUpperCase()}`, `pw-${slice}`]),
+    SLICE_NAMES.map((slice) => [`DATABASE_PASSWORD_${slice.toUpperCase()}`, ROLE_PASSWORD]),
   ),
 });
 const lastWords = () => parseProvisionResult(readFileSync(join(dir, "termination-log"), "utf8"));

@@ -15,6 +15,7 @@ import { cellEnvSchema, type SliceDefinition } from "../slice.ts";
 import { SLICE_NAMES, type SliceName } from "../slices.ts";
 import { createSql, parseDatabaseUrl, type Sql } from "../sql.ts";
 import { createSigner, generateKey, type PublicKeys } from "../trust.ts";
+import { ROLE_PASSWORD } from "./shard.ts";
 import { freePorts, testStores } from "./stores.ts";
 
 export interface TestCell {
@@ -51,7 +52,6 @@ export interface TestCellOptions {
   readonly dialKafka?: NonNullable<KafkaOptions["dial"]>;
 }
 
-const PASSWORD = "test-only";
 let made = 0;
 
 /**
@@ -80,7 +80,7 @@ export async function startTestCell(options: TestCellOptions): Promise<TestCell>
   const root = open(server.database);
   await root.query(`CREATE DATABASE ${database}`);
   const sql = open(database);
-  const passwords = Object.fromEntries(SLICE_NAMES.map((slice) => [slice, PASSWORD]));
+  const passwords = Object.fromEntries(SLICE_NAMES.map((slice) => [slice, ROLE_PASSWORD]));
   await prepareShard({ admin: sql, passwords, migrations: await allMigrations(), epoch: 1, holder: suffix });
 
   const trustDir = await mkdtemp(join(tmpdir(), "trust-"));
@@ -106,7 +106,7 @@ export async function startTestCell(options: TestCellOptions): Promise<TestCell>
     ...options.env,
   };
   SLICE_NAMES.forEach((slice, index) => {
-    raw[`DATABASE_PASSWORD_${slice.toUpperCase()}`] = PASSWORD;
+    raw[`DATABASE_PASSWORD_${slice.toUpperCase()}`] = ROLE_PASSWORD;
     raw[`PORT_${slice.toUpperCase()}`] = String(ports[index]);
     raw[`URL_${slice.toUpperCase()}`] = `http://127.0.0.1:${ports[index]}`;
   });

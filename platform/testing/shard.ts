@@ -19,6 +19,9 @@ export interface TestShard {
   drop(): Promise<void>;
 }
 
+/** Of the slices' roles. Roles are the server's, so whoever provisions on the server of the test run gives them this one. */
+export const ROLE_PASSWORD = "test-only";
+
 let made = 0;
 
 /** Makes an empty database; with an epoch it is provisioned as the shard of a cell. */
@@ -33,7 +36,7 @@ export async function createTestShard(epoch?: number): Promise<TestShard> {
   await root.query(`CREATE DATABASE ${name}`);
   url.pathname = `/${name}`;
   const admin = createSql({ ...parseDatabaseUrl(url.href), ...common, max: 4 });
-  const password = "test-only";
+  const password = ROLE_PASSWORD;
   const opened: Sql[] = [admin];
   if (epoch !== undefined) {
     const passwords = Object.fromEntries(SLICE_NAMES.map((slice) => [slice, password]));
