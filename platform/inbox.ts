@@ -28,7 +28,7 @@ interface Due {
   readonly event: DomainEvent;
 }
 
-const idOf = ({ consumer, event }: Due) => `${consumer} ${event.id}`;
+const keyOf = (consumer: string, eventId: string) => `${consumer} ${eventId}`;
 
 /** Writes the inbox rows; answers whether a consumer has not had an event, once for each. */
 async function applyOnce(tx: Tx, schema: string, due: readonly Due[]): Promise<(one: Due) => boolean> {
@@ -37,9 +37,9 @@ async function applyOnce(tx: Tx, schema: string, due: readonly Due[]): Promise<(
      ON CONFLICT (consumer, event_id) DO NOTHING RETURNING consumer, event_id`,
     [due.map(({ consumer }) => consumer), due.map(({ event }) => event.id)],
   );
-  const fresh = new Set(rows.map(({ consumer, event_id }) => `${consumer} ${event_id}`));
+  const fresh = new Set(rows.map(({ consumer, event_id }) => keyOf(consumer, event_id)));
   // An event that came twice is applied where it came first.
-  return (one) => fresh.delete(idOf(one));
+  return ({ consumer, event }) => fresh.delete(keyOf(consumer, event.id));
 }
 
 /** The event could not be applied; retried, and in the end put with the dead letters. */

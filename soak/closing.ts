@@ -1,5 +1,6 @@
 import type { SoakCenter } from "./center.ts";
 import type { Client } from "./client.ts";
+import { cancelOrder } from "./customers.ts";
 import { pause } from "./time.ts";
 
 export interface ClosingOptions {
@@ -11,7 +12,6 @@ export interface ClosingOptions {
   note(left: number): void;
 }
 
-const PATIENCE_MS = 120_000;
 const PAGE = 500;
 const LOOK_MS = 250;
 /** Rounds without a single cancellation before this is given up: what then remains shows in what has not come to rest. */
@@ -20,6 +20,8 @@ const MAX_IDLE_ROUNDS = 40;
 interface Open {
   readonly id: string;
   readonly sub: string;
+  /** Of all that are open, this page's included. */
+  readonly left: number;
 }
 
 /**
@@ -31,25 +33,18 @@ export async function closeShop(options: ClosingOptions): Promise<number> {
   let cancelled = 0;
 
   async function giveBack(queue: Open[]): Promise<void> {
-    for (let one = queue.pop(); one !== undefined; one = queue.pop()) {
-      const { id, sub } = one;
-      const path = `/v1/orders/${id}/cancel`;
-      const ask = { sub, role: "customer", method: "POST", path, body: {}, key: `closing-${id}` } as const;
-      const { status } = await client.insist("orders", ask, PATIENCE_MS);
-      if (status === 200) cancelled++;
-    }
+    for (let one = queue.pop(); one !== undefined; one = queue.pop())
+      if (await cancelOrder(client, one.sub, one.id)) cancelled++;
   }
 
   for (let idle = 0; idle < MAX_IDLE_ROUNDS; ) {
     const before = cancelled;
-    const [count] = await center.sql.query<{ left: number }>(
-      "SELECT count(*)::INT8 AS left FROM orders.orders WHERE state = 'confirmed'",
-    );
-    note(count?.left ?? 0);
     const open = await center.sql.query<Open>(
-      "SELECT id, sub FROM orders.orders WHERE state = 'confirmed' ORDER BY created_at DESC LIMIT $1",
+      `SELECT id, sub, (count(*) OVER ())::INT8 AS "left" FROM orders.orders
+       WHERE state = 'confirmed' ORDER BY created_at DESC LIMIT $1`,
       [PAGE],
     );
+    note(open[0]?.left ?? 0);
     if (open.length === 0) break;
     await Promise.all(Array.from({ length: callers }, () => giveBack(open)));
     idle = cancelled > before ? 0 : idle + 1;

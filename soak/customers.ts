@@ -119,10 +119,7 @@ export function startCustomers(options: CustomersOptions): Customers {
 
   async function cancel(sub: string, id: string, late: boolean): Promise<void> {
     if (late) await pause(LATE_MS);
-    const path = `/v1/orders/${id}/cancel`;
-    const ask = { sub, role: "customer", method: "POST", path, body: {}, key: newUuid() } as const;
-    const { status } = await client.insist("orders", ask, PATIENCE_MS);
-    if (status === 200) tally.cancelled++;
+    if (await cancelOrder(client, sub, id)) tally.cancelled++;
   }
 
   async function loop(): Promise<void> {
@@ -171,6 +168,14 @@ export function startCustomers(options: CustomersOptions): Customers {
       while (aside.size > 0) await Promise.all(aside);
     },
   };
+}
+
+/** A customer takes an order back; false when it is too late for that, or nobody answered. */
+export async function cancelOrder(client: Client, sub: string, id: string): Promise<boolean> {
+  const path = `/v1/orders/${id}/cancel`;
+  const ask = { sub, role: "customer", method: "POST", path, body: {}, key: newUuid() } as const;
+  const { status } = await client.insist("orders", ask, PATIENCE_MS);
+  return status === 200;
 }
 
 const isGood = ({ status }: Reply) => status === 200 || status === 201;

@@ -18,16 +18,16 @@ export async function untilRest(
   progress: Progress,
 ): Promise<Rest | undefined> {
   let rest: Rest | undefined;
-  let seen = "";
-  for (let quietFromMs = performance.now(); performance.now() < quietFromMs + STUCK_MS; ) {
+  let least = Number.POSITIVE_INFINITY;
+  for (let nearerAtMs = performance.now(); performance.now() < nearerAtMs + STUCK_MS; await pause(500)) {
     rest = await readRest(center.sql).catch(() => rest);
-    const now = JSON.stringify(rest);
-    if (now !== seen) quietFromMs = performance.now();
-    if (now !== seen) progress.note(now);
-    seen = now;
-    const isOver = rest !== undefined && Object.values(rest).every((count) => count === 0);
-    if (isOver && (await areHoldsForgotten(client, skus))) return undefined;
-    await pause(500);
+    if (rest === undefined) continue;
+    progress.note(JSON.stringify(rest));
+    const left = Object.values(rest).reduce((sum, count) => sum + count, 0);
+    // What only comes and goes is no way to an end.
+    if (left < least) nearerAtMs = performance.now();
+    least = Math.min(least, left);
+    if (left === 0 && (await areHoldsForgotten(client, skus))) return undefined;
   }
   return rest;
 }

@@ -14,6 +14,29 @@ beforeEach(async () => {
 });
 
 const of = (intentId: string) => center.psp.ledger(`?reference=ord-${intentId}`);
+
+/** Leaves a capture of 1,000 in the queue, the slice stopped and the processor up again. */
+async function leaveQueued(intentId: string): Promise<void> {
+  await center.authorize(intentId);
+  await center.psp.fault("down", 600);
+  await center.post(`/internal/intents/${intentId}/capture`, { amount: won(1_000) });
+  await center.until(intentId, "capture_queued");
+  await center.cell.stopSlice("payments");
+  await center.psp.fault("down", 0);
+}
+
+/** A replica's worker, and how often it has asked the processor. */
+function countingReplica() {
+  let asked = 0;
+  const worker = center.replica((port) => ({
+    perform(operation, intent) {
+      asked++;
+      return port.perform(operation, intent);
+    },
+  }));
+  return { worker, asked: () => asked };
+}
+
 test("twenty at once for one intent: one authorization, one answer", async () => {
   const answers = await Promise.all(Array.from({ length: 20 }, () => center.authorize("int-twenty")));
   for (const answer of answers) expect(answer.ok).toBe(true);
@@ -140,12 +163,7 @@ test("queued captures outlive the slice", async () => {
 });
 
 test("a replica that dies between the processor's answer and its own note costs nothing", async () => {
-  await center.authorize("int-killed");
-  await center.psp.fault("down", 600);
-  await center.post("/internal/intents/int-killed/capture", { amount: won(1_000) });
-  await center.until("int-killed", "capture_queued");
-  await center.cell.stopSlice("payments");
-  await center.psp.fault("down", 0);
+  await leaveQueued("int-killed");
   const dying = center.replica((port) => ({
     async perform(operation, intent) {
       await port.perform(operation, intent);
@@ -164,27 +182,16 @@ test("a replica that dies between the processor's answer and its own note costs 
 });
 
 test("who wants a movement that is under way in the same process shares its attempt", async () => {
-  await center.authorize("int-shared");
-  await center.psp.fault("down", 600);
-  await center.post("/internal/intents/int-shared/capture", { amount: won(1_000) });
-  await center.until("int-shared", "capture_queued");
-  await center.cell.stopSlice("payments");
-  await center.psp.fault("down", 0);
+  await leaveQueued("int-shared");
   try {
-    let asked = 0;
-    const worker = center.replica((port) => ({
-      perform(operation, intent) {
-        asked++;
-        return port.perform(operation, intent);
-      },
-    }));
+    const { worker, asked } = countingReplica();
     const [row] = await center.cell.sql.query<{ id: string }>(
       "SELECT operation_id AS id FROM payments.operation WHERE intent_id = 'int-shared' AND kind = 'capture'",
     );
     const operation = await center.cell.sql.transaction((tx) => claimOperation(tx, String(row?.id)));
     if (!operation) throw new Error("the capture could not be claimed");
     await Promise.all(Array.from({ length: 20 }, () => worker.attempt(operation)));
-    expect(asked).toBe(1);
+    expect(asked()).toBe(1);
   } finally {
     await center.cell.startSlice("payments");
   }
@@ -206,18 +213,12 @@ test("a long queue asks a processor that is away one question at a time, and is 
   });
   await center.psp.fault("down", 600);
   try {
-    let asked = 0;
-    const worker = center.replica((port) => ({
-      perform(operation, intent) {
-        asked++;
-        return port.perform(operation, intent);
-      },
-    }));
+    const { worker, asked } = countingReplica();
     const rounds: number[] = [];
     for (let round = 0; round < 6; round++) {
-      const before = asked;
+      const before = asked();
       expect(await worker.runDue()).toBe(0);
-      rounds.push(asked - before);
+      rounds.push(asked() - before);
     }
     expect(rounds).toEqual([32, 1, 1, 1, 1, 1]);
     await center.psp.fault("down", 0);
