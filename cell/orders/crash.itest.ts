@@ -1,21 +1,13 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { eventually, freePorts } from "../../platform/testing/stores.ts";
-import { createSigner, type PrivateKey } from "../../platform/trust.ts";
+import { eventually } from "../../platform/testing/stores.ts";
 import { orderBody, startCenter, type TestCenter } from "./testing/center.ts";
+import { dieOver } from "./testing/victim.ts";
 
 let center: TestCenter;
-const children: ChildProcess[] = [];
 beforeAll(async () => {
   center = await startCenter();
 });
-afterAll(async () => {
-  for (const child of children) child.kill("SIGKILL");
-  await center.stop();
-});
+afterAll(() => center.stop());
 
 /** Every durable step of the good way, and both sides of every call in it. */
 const FORWARD = [
@@ -43,34 +35,6 @@ const BACKWARD = [
 ];
 const LIVENESS_MS = 150_000;
 
-/** Starts a copy of the slice that dies at this moment, places an order there, and waits until it is dead. */
-async function placeAndDie(moment: string, user: string, method: string): Promise<void> {
-  const [port] = await freePorts(1);
-  const child = spawn(process.execPath, [join(import.meta.dirname, "testing", "replica.ts")], {
-    env: { ...process.env, ...center.cell.env, DIE_AT: moment, PORT_ORDERS: String(port) },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  children.push(child);
-  const ended = once(child, "exit");
-  await Promise.race([once(child.stdout!, "data"), ended]);
-  const jwk = JSON.parse(await readFile(join(center.cell.trustDir, "cell-key.jwk"), "utf8")) as PrivateKey;
-  const signer = await createSigner({ jwk, issuer: "gateway", subject: "gateway" });
-  const request = fetch(`http://127.0.0.1:${port}/v1/orders`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${await signer.token(center.cell.center)}`,
-      "content-type": "application/json",
-      "idempotency-key": "the-key",
-      "x-cells-user": user,
-      "x-cells-roles": "customer",
-    },
-    body: JSON.stringify(orderBody([{ sku: "crash-a", quantity: 1 }], method)),
-  });
-  await expect(request).rejects.toThrow();
-  const [, signal] = (await ended) as [number | null, string | null];
-  expect([moment, signal]).toEqual([moment, "SIGKILL"]);
-}
-
 /** Repeats the request until it has an end, as a customer's app does. */
 async function outcomeOf(user: string, method: string): Promise<string> {
   return eventually(
@@ -94,7 +58,11 @@ test("killed at any step: one order, one authorization, nothing left behind", {
   ].map((one, index) => ({ ...one, user: `u-crash-${index}` }));
   // Nobody may take over before all have died: the survivors come later.
   await center.cell.stopSlice("orders");
-  for (const { moment, user, method } of cases) await placeAndDie(moment, user, method);
+  for (const { moment, user, method } of cases) {
+    const body = orderBody([{ sku: "crash-a", quantity: 1 }], method);
+    const wish = { user, role: "customer", path: "/v1/orders", body, key: "the-key" } as const;
+    expect([moment, await dieOver(center, moment, wish)]).toEqual([moment, "SIGKILL"]);
+  }
   await center.cell.startSlice("orders");
 
   const ends = await Promise.all(cases.map(({ user, method }) => outcomeOf(user, method)));

@@ -31,6 +31,8 @@ export interface CuttingDeps {
   readonly holder: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** For tests that end the process there. */
+  afterStep?(id: string, moment: string): void;
 }
 
 export interface CutRequest {
@@ -138,7 +140,7 @@ function notThere(left: readonly ShortLine[], lines: readonly ShortLine[]): Fail
   return undefined;
 }
 
-function createCutSaga({ sql, inventory, holder, log }: CuttingDeps): SagaRunner<Cut> {
+function createCutSaga({ sql, inventory, holder, log, afterStep }: CuttingDeps): SagaRunner<Cut> {
   const release = step<Cut>({
     name: "release-lines",
     async run(state, { id }) {
@@ -177,6 +179,7 @@ function createCutSaga({ sql, inventory, holder, log }: CuttingDeps): SagaRunner
     holder,
     log,
     steps: [release, look],
+    ...(afterStep ? { afterStep } : {}),
     // What inventory may have given back cannot be given up: the order would go on waiting for it.
     maxAttempts: Number.MAX_SAFE_INTEGER,
     async finish(tx, id, cut) {

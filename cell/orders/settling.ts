@@ -26,6 +26,8 @@ export interface SettlingDeps {
   readonly payments: ServiceClient;
   readonly holder: string;
   readonly log: Logger;
+  /** For tests that end the process there. */
+  afterStep?(id: string, moment: string): void;
 }
 
 export interface Settling {
@@ -49,8 +51,11 @@ const CAPTURE_TO_COME: ReadonlySet<PaymentStatus> = new Set(["none", "authorised
 
 /** Carries out returns and refunds, each step under the id of the return or refund, for as long as it takes. */
 export function createSettling(deps: SettlingDeps): Settling {
-  const { sql, inventory, holder, log } = deps;
-  const common = { sql, schema: "orders", holder, log, maxAttempts: Number.MAX_SAFE_INTEGER };
+  const { sql, inventory, holder, log, afterStep } = deps;
+  const common = {
+    ...{ sql, schema: "orders", holder, log, maxAttempts: Number.MAX_SAFE_INTEGER },
+    ...(afterStep ? { afterStep } : {}),
+  };
 
   const restock = step<Settlement>({
     name: "restock",

@@ -20,8 +20,8 @@ import { createSummary } from "./summary.ts";
 
 /** What a test may hang into the slice. */
 export interface OrdersHooks {
-  /** Called after each durable step of placing an order. */
-  afterStep?(orderId: string, moment: string): void;
+  /** Called after each durable step of a saga; the id of one that places an order is the order's. */
+  afterStep?(sagaId: string, moment: string): void;
 }
 
 /** The order and its state: the only writer of both. */
@@ -64,8 +64,8 @@ function build(context: SliceContext, hooks: OrdersHooks): BuiltSlice {
     maxOrdersPerMinute: env.MAX_ORDERS_PER_MINUTE,
     admitting: admission.admitting,
   });
-  const cutting = createCutting({ sql, inventory, holder, clock, log });
-  const settling = createSettling({ sql, inventory, payments, holder, log });
+  const cutting = createCutting({ sql, inventory, holder, clock, log, ...hooks });
+  const settling = createSettling({ sql, inventory, payments, holder, log, ...hooks });
   const returns = createReturns({
     sql,
     log,
