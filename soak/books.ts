@@ -59,6 +59,7 @@ export async function judge(options: {
   const ledger = await readLedger(sql);
   const orders = await readOrders(sql);
   const granted = holdsOf(operations);
+  const givenBack = await readGivenBack(sql);
   const delivered = orders.filter(({ state }) => state === "delivered");
   const verdicts = [
     checkOrders({
@@ -75,6 +76,7 @@ export async function judge(options: {
     checkHolds({ holds: granted, stock: assortment.units }),
     checkLedger({
       ...{ ledger, received: assortment.units, delivered: unitsOf(delivered) },
+      returned: await readReturned(sql),
       balances: await sql.query<BalanceRow>(
         `SELECT sku, bin_id AS "binId", on_hand AS "onHand", allocated, damaged FROM inventory.balance`,
       ),
@@ -85,7 +87,10 @@ export async function judge(options: {
       mirror: await readMirror(client, [...assortment.units.keys()]),
     }),
     checkMoney(
-      orders.map((order) => ({ id: order.id, state: order.state, dueMinor: order.dueMinor })),
+      orders.map(({ id, state, dueMinor }) => ({
+        ...{ id, state, dueMinor },
+        givenBackMinor: givenBack.get(id) ?? 0,
+      })),
       await readProcessor(center.processorSql),
     ),
   ];
@@ -94,7 +99,8 @@ export async function judge(options: {
 
 interface FinalOrder extends OrderRow {
   readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
-  readonly short: readonly { readonly sku: string; readonly quantity: number }[];
+  /** Units that were not found, or cancelled before they were picked. */
+  readonly missing: readonly { readonly sku: string; readonly quantity: number }[];
   readonly dueMinor: number;
 }
 
@@ -106,25 +112,45 @@ async function readOrders(sql: Sql): Promise<FinalOrder[]> {
     state: string;
     total: number;
     lines: { sku: string; quantity: number; price: { amountMinor: number } }[];
-    short: { sku: string; quantity: number }[];
+    missing: { sku: string; quantity: number }[];
   }>(
-    `SELECT id, sub, idempotency_key AS key, state, total_minor AS total, lines, short_lines AS short FROM orders.orders`,
+    `SELECT id, sub, idempotency_key AS key, state, total_minor AS total, lines, short_lines || cancelled_lines AS missing
+     FROM orders.orders`,
   );
-  return rows.map(({ id, sub, key, state, total, lines, short }) => {
+  return rows.map(({ id, sub, key, state, total, lines, missing }) => {
     const priceOf = new Map(lines.map(({ sku, price }) => [sku, price.amountMinor]));
-    const less = short.reduce((sum, { sku, quantity }) => sum + quantity * (priceOf.get(sku) ?? 0), 0);
+    const less = missing.reduce((sum, { sku, quantity }) => sum + quantity * (priceOf.get(sku) ?? 0), 0);
     const isReleased = key.endsWith(`#${id}`);
-    return { ...{ id, sub, key, state, lines, short, isReleased }, dueMinor: total - less };
+    return { ...{ id, sub, key, state, lines, missing, isReleased }, dueMinor: total - less };
   });
 }
 
 function unitsOf(orders: readonly FinalOrder[]): Map<string, number> {
   const units = new Map<string, number>();
-  for (const { lines, short } of orders) {
+  for (const { lines, missing } of orders) {
     for (const { sku, quantity } of lines) units.set(sku, (units.get(sku) ?? 0) + quantity);
-    for (const { sku, quantity } of short) units.set(sku, (units.get(sku) ?? 0) - quantity);
+    for (const { sku, quantity } of missing) units.set(sku, (units.get(sku) ?? 0) - quantity);
   }
   return units;
+}
+
+/** Units of closed returns by SKU. */
+async function readReturned(sql: Sql): Promise<Map<string, number>> {
+  const rows = await sql.query<{ sku: string; units: number }>(
+    `SELECT line->>'sku' AS sku, sum((line->>'quantity')::INT8)::INT8 AS units
+     FROM orders.return_case, jsonb_array_elements(inspected) AS line WHERE state = 'closed' GROUP BY 1`,
+  );
+  return new Map(rows.map(({ sku, units }) => [sku, units]));
+}
+
+/** What the orders say was given back, by order. */
+async function readGivenBack(sql: Sql): Promise<Map<string, number>> {
+  const rows = await sql.query<{ id: string; minor: number }>(
+    `SELECT id, sum(minor)::INT8 AS minor FROM (
+       SELECT order_id AS id, amount_minor AS minor FROM orders.refund WHERE state = 'taken'
+       UNION ALL SELECT order_id, refund_minor FROM orders.return_case WHERE state = 'closed') AS g GROUP BY id`,
+  );
+  return new Map(rows.map(({ id, minor }) => [id, minor]));
 }
 
 async function readLedger(sql: Sql): Promise<LedgerRow[]> {
@@ -155,7 +181,7 @@ async function readProcessor(sql: Sql): Promise<ProcessorEntry[]> {
     `SELECT coalesce(a.reference, e.reference, e.authorization_key) AS reference, e.kind,
        CASE WHEN e.kind = 'authorization' THEN a.status ELSE e.status END AS status, e.amount_minor AS "amountMinor"
      FROM psp.entry e LEFT JOIN psp.authorization_state a ON a.key = e.authorization_key
-     WHERE e.kind <> 'void'`,
+     WHERE e.kind <> 'void' AND NOT (e.kind = 'refund' AND e.status = 'declined')`,
   );
 }
 

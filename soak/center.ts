@@ -15,6 +15,8 @@ import { waitFor } from "./time.ts";
 export const CENTER = "soak";
 export const REPLICAS = ["a", "b"] as const;
 export type ReplicaName = (typeof REPLICAS)[number];
+/** What can be killed beside the stores. */
+export type Mortal = ReplicaName | "processor";
 
 /** One copy of the orders slice that is started to be killed. */
 export interface Victim {
@@ -32,8 +34,10 @@ export interface SoakCenter {
   /** The cell's database, and that of the processor, as their owner sees them. */
   readonly sql: Sql;
   readonly processorSql: Sql;
-  kill(replica: ReplicaName): Promise<void>;
-  revive(replica: ReplicaName): Promise<void>;
+  /** Ends a replica, or the payment processor, at once, as a crash does. */
+  kill(name: Mortal): Promise<void>;
+  /** Starts it again; returns when it is ready. */
+  revive(name: Mortal): Promise<void>;
   startVictim(moment: string, failsAt: number | undefined): Promise<Victim>;
   /** All that the processes have written down. */
   recordings(): Promise<Line[]>;
@@ -65,17 +69,9 @@ export async function startCenter(
     stops.push(() => relay.close());
   }
   const url = (slice: SliceName) => `http://127.0.0.1:${relays.get(slice)?.port}`;
-  const env = environment(dir, stores, databases.cellUrl, `http://127.0.0.1:${pspPort}`, url);
+  const processorUrl = `http://127.0.0.1:${pspPort}`;
+  const env = environment(dir, stores, databases.cellUrl, processorUrl, url);
   await runProcess({ name: "provision", root: ROOT, dir, args: ["cell/main.ts", "provision"], env });
-
-  const processor = startProcess({
-    ...{ name: "processor", root: ROOT, dir, args: ["region/psp-sandbox/main.ts"] },
-    env: {
-      ...{ REGION_DATABASE_URL: databases.processorUrl, BIND_HOST: "127.0.0.1", PORT: String(pspPort) },
-      LOG_LEVEL: "error",
-    },
-  });
-  stops.push(() => processor.stop());
 
   const files: string[] = [];
   let started = 0;
@@ -87,23 +83,40 @@ export async function startCenter(
       env: { ...env, ...more, RECORD_TO: recordTo, PROCESS_NAME: name },
     });
   };
-  const running = new Map<ReplicaName, Running>();
+  const running = new Map<Mortal, Running>();
   stops.push(() => Promise.all([...running.values()].map((one) => one.stop())));
-  const revive = async (replica: ReplicaName) => {
-    const index = REPLICAS.indexOf(replica);
-    const own = SLICE_NAMES.map((slice, at) => [`PORT_${slice.toUpperCase()}`, String(portOf(index, at))]);
-    running.set(replica, start(`cell-${replica}`, SLICE_NAMES.join(","), Object.fromEntries(own)));
-    const urls = SLICE_NAMES.map((_slice, at) => `http://127.0.0.1:${portOf(index, at)}/readyz`);
+  const untilReady = async (name: Mortal, urls: readonly string[]) => {
     const isUp = await waitFor(async () => (await Promise.all(urls.map(isHealthy))).every(Boolean), READY_MS);
-    if (!isUp) throw new Error(`replica ${replica} is not ready; its log is in ${dir}`);
+    if (!isUp) throw new Error(`${name} is not ready; its log is in ${dir}`);
   };
-  await Promise.all(REPLICAS.map(revive));
+  const reviveProcessor = async () => {
+    const started = startProcess({
+      ...{ name: "processor", root: ROOT, dir, args: ["region/psp-sandbox/main.ts"] },
+      env: {
+        ...{ REGION_DATABASE_URL: databases.processorUrl, BIND_HOST: "127.0.0.1", PORT: String(pspPort) },
+        LOG_LEVEL: "error",
+      },
+    });
+    running.set("processor", started);
+    await untilReady("processor", [`${processorUrl}/readyz`]);
+  };
+  const revive = async (name: Mortal) => {
+    if (name === "processor") return reviveProcessor();
+    const index = REPLICAS.indexOf(name);
+    const own = SLICE_NAMES.map((slice, at) => [`PORT_${slice.toUpperCase()}`, String(portOf(index, at))]);
+    running.set(name, start(`cell-${name}`, SLICE_NAMES.join(","), Object.fromEntries(own)));
+    await untilReady(
+      name,
+      SLICE_NAMES.map((_slice, at) => `http://127.0.0.1:${portOf(index, at)}/readyz`),
+    );
+  };
+  await Promise.all(["processor" as const, ...REPLICAS].map(revive));
 
   return {
     ...{ url, key, sql: databases.sql, processorSql: databases.processorSql, revive },
-    async kill(replica) {
-      await running.get(replica)?.crash();
-      running.delete(replica);
+    async kill(name) {
+      await running.get(name)?.crash();
+      running.delete(name);
     },
     startVictim: (moment, failsAt) => startVictim({ moment, failsAt, start, stops }),
     async recordings() {

@@ -19,6 +19,8 @@ export interface Tally {
   /** Answered 201. */
   accepted: number;
   cancelled: number;
+  /** Orders of which a part was cancelled. */
+  cut: number;
   refused: number;
   gaveUp: number;
   /** Definite answers that were neither 201 nor 200, by code. */
@@ -51,7 +53,9 @@ const ZIPF_EXPONENT = 1.1;
 const SCARCE_SHARE = 0.1;
 const DECLINED_SHARE = 0.03;
 const CANCEL_SHARE = 0.25;
-/** Of those that are cancelled, how many wait first, so that goods are in a tote or a parcel is packed. */
+/** One unit of the order is taken back. */
+const CUT_SHARE = 0.05;
+/** Of those that are cancelled or cut, how many wait first, so that goods are in a tote or a parcel is packed. */
 const LATE_SHARE = 0.5;
 const LATE_MS = 3_000;
 const READ_MS = 250;
@@ -61,7 +65,16 @@ const MAX_READS = 20_000;
 export function startCustomers(options: CustomersOptions): Customers {
   const { client, assortment, random } = options;
   const tally: Tally = {
-    ...{ placed: [], reads: [], accepted: 0, cancelled: 0, refused: 0, gaveUp: 0, reasons: new Map() },
+    ...{
+      placed: [],
+      reads: [],
+      accepted: 0,
+      cancelled: 0,
+      cut: 0,
+      refused: 0,
+      gaveUp: 0,
+      reasons: new Map(),
+    },
   };
   const pick = zipf(assortment.plenty.length, ZIPF_EXPONENT, random);
   /** Cancellations, and orders that somebody else asked for. */
@@ -78,21 +91,23 @@ export function startCustomers(options: CustomersOptions): Customers {
     const sub = `u-${made++ % USERS}`;
     const key = newUuid();
     const method = random() < DECLINED_SHARE ? "tok_declined" : "tok_visa";
-    const body = orderOf(linesOf(), method);
+    const lines = linesOf();
+    const body = orderOf(lines, method);
     const lot = random();
     const late = random() < LATE_SHARE;
     const ask = { sub, role: "customer", method: "POST", path: "/v1/orders", body, key } as const;
     const reply = await client.insist("orders", { ...ask, ...(at === undefined ? {} : { at }) }, PATIENCE_MS);
     note(sub, key, reply);
-    if (!isGood(reply) || lot >= CANCEL_SHARE) return;
-    void track(cancel(sub, String(reply.body.id), late));
+    if (!isGood(reply) || lot >= CANCEL_SHARE + CUT_SHARE) return;
+    const id = String(reply.body.id);
+    void track(lot < CANCEL_SHARE ? cancel(sub, id, late) : cut(sub, id, lines, late));
   }
 
-  function linesOf(): object[] {
+  function linesOf(): Line[] {
     const { scarce, plenty } = assortment;
     if (scarce.length > 0 && random() < SCARCE_SHARE) {
       const sku = scarce[Math.floor(random() * scarce.length)];
-      return [{ sku, quantity: 1 + Math.floor(random() * 3) }];
+      return [{ sku: sku ?? "", quantity: 1 + Math.floor(random() * 3) }];
     }
     const wanted = new Set<string>();
     const count = 1 + Math.floor(random() * 2);
@@ -120,6 +135,12 @@ export function startCustomers(options: CustomersOptions): Customers {
   async function cancel(sub: string, id: string, late: boolean): Promise<void> {
     if (late) await pause(LATE_MS);
     if (await cancelOrder(client, sub, id)) tally.cancelled++;
+  }
+
+  async function cut(sub: string, id: string, [line]: readonly Line[], late: boolean): Promise<void> {
+    if (late) await pause(LATE_MS);
+    const lines = [{ sku: line?.sku ?? "", quantity: 1 }];
+    if (await cancelOrder(client, sub, id, { lines })) tally.cut++;
   }
 
   async function loop(): Promise<void> {
@@ -170,17 +191,27 @@ export function startCustomers(options: CustomersOptions): Customers {
   };
 }
 
-/** A customer takes an order back; false when it is too late for that, or nobody answered. */
-export async function cancelOrder(client: Client, sub: string, id: string): Promise<boolean> {
+interface Line {
+  readonly sku: string;
+  readonly quantity: number;
+}
+
+/** A customer takes an order back, or these lines of it; false when it is too late for that, or nobody answered. */
+export async function cancelOrder(
+  client: Client,
+  sub: string,
+  id: string,
+  body: { readonly lines?: readonly Line[] } = {},
+): Promise<boolean> {
   const path = `/v1/orders/${id}/cancel`;
-  const ask = { sub, role: "customer", method: "POST", path, body: {}, key: newUuid() } as const;
+  const ask = { sub, role: "customer", method: "POST", path, body, key: newUuid() } as const;
   const { status } = await client.insist("orders", ask, PATIENCE_MS);
   return status === 200;
 }
 
 const isGood = ({ status }: Reply) => status === 200 || status === 201;
 
-function orderOf(lines: readonly object[], method: string): object {
+function orderOf(lines: readonly Line[], method: string): object {
   return {
     deliverTo: { latitude: 37.51, longitude: 127.04 },
     contact: { name: "Test Person", phone: "+82 2 555 0100", address: "1 Example Street" },

@@ -1,11 +1,19 @@
-import { REPLICAS, type ReplicaName, type SoakCenter } from "./center.ts";
+import { type Mortal, REPLICAS, type SoakCenter } from "./center.ts";
 import type { Customers } from "./customers.ts";
 import type { HoldStoreWatch } from "./holdstore.ts";
 import type { CrashPoint } from "./points.ts";
 import type { MortalStores } from "./stores.ts";
 import { pause } from "./time.ts";
 
-export const KILLS = ["redis", "redis wiped", "postgresql", "kafka", "service a", "service b"] as const;
+export const KILLS = [
+  "redis",
+  "redis wiped",
+  "postgresql",
+  "kafka",
+  "service a",
+  "service b",
+  "processor",
+] as const;
 export type Kill = (typeof KILLS)[number];
 
 export interface NemesisOptions {
@@ -105,11 +113,12 @@ export function startNemesis(options: NemesisOptions): Nemesis {
 }
 
 async function strike({ center, stores }: NemesisOptions, kind: Kill, awayMs: number): Promise<void> {
-  const replica = REPLICAS.find((name): name is ReplicaName => kind === `service ${name}`);
-  if (replica) {
-    await center.kill(replica);
+  const mortal: Mortal | undefined =
+    kind === "processor" ? kind : REPLICAS.find((name) => kind === `service ${name}`);
+  if (mortal) {
+    await center.kill(mortal);
     await pause(awayMs);
-    await center.revive(replica);
+    await center.revive(mortal);
     return;
   }
   const store = kind === "redis wiped" ? "redis" : (kind as "redis" | "postgresql" | "kafka");

@@ -44,6 +44,8 @@ export function toText(result: SoakResult, floor: number): string {
     ],
     ["  delivered at last", `${result.delivered}`],
     ["  cancelled", `${result.cancelled} by customers who had changed their minds`],
+    ["  cut", `${result.cut} of which customers took one unit back`],
+    ["  brought back", `${result.returned} of which a unit came back, ${result.refunded} with money alone`],
     ["  closed", `${result.closed} cancelled after the load: nobody had begun to pick them`],
     ["refused", [...result.refused].map(([code, count]) => `${count} ${code}`).join(", ") || "none"],
     ["gave up waiting", `${result.gaveUp}`],

@@ -16,6 +16,7 @@ import { watchHoldStore } from "./holdstore.ts";
 import { KILLS, type Kill, type Nemesis, startNemesis } from "./nemesis.ts";
 import { type CrashPoint, crashPoints } from "./points.ts";
 import { untilRest } from "./rest.ts";
+import { openReturnsDesk } from "./returns.ts";
 import { startMortalStores } from "./stores.ts";
 import { pause, waitFor } from "./time.ts";
 
@@ -51,6 +52,12 @@ export interface SoakResult {
   readonly gaveUp: number;
   readonly delivered: number;
   readonly cancelled: number;
+  /** Orders of which customers took a part back. */
+  readonly cut: number;
+  /** Delivered orders of which goods came back. */
+  readonly returned: number;
+  /** Delivered orders for which money was given back without goods. */
+  readonly refunded: number;
   /** Cancelled when the load was over, because nobody had begun to pick them. */
   readonly closed: number;
   readonly holds: number;
@@ -107,6 +114,8 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
       ...{ client, assortment, random: createLot(seed), callers: options.callers, maxOrders: MAX_ORDERS },
       isFull: () => open.count() >= options.maxOpen,
     });
+    const desk = openReturnsDesk(client, createLot(seed + 3));
+    stops.push(() => desk.stop());
     const holdStore = watchHoldStore(stores.redisUrl);
     stops.push(() => holdStore.close());
     const nemesis = startNemesis({
@@ -123,6 +132,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
       async () => {
         await nemesis.stop();
         await customers.stop();
+        await desk.stop();
         const note = (left: number) => progress.note(`${left} orders are left that nobody has begun to pick`);
         return closeShop({ center, client, callers: options.callers, note });
       },
@@ -139,6 +149,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
     return {
       ...{ seed, ...load, asked: tally.placed.length, refused: tally.reasons, gaveUp: tally.gaveUp },
       ...{ delivered: judged.delivered, cancelled: tally.cancelled, closed, holds: judged.holds },
+      ...{ cut: tally.cut, ...desk.tally },
       ...{ kills: nemesis.kills, hits: nemesis.hits, wantedHits: options.hits },
       wholeAfterMs: nemesis.wholeAfterMs,
       ...{ verdicts: judged.verdicts, restless, dir: isGood ? undefined : dir },

@@ -22,11 +22,12 @@ describe("the checker of the ledger", () => {
     mirror: [{ sku: "milk", reserved: 0, available: 6 }],
     received: new Map([["milk", 10]]),
     delivered: new Map([["milk", 3]]),
+    returned: new Map(),
   };
 
   test("passes what adds up and does not know an empty ledger", () => {
     expect(checkLedger(good)).toMatchObject({ valid: true, checked: 3 });
-    const nothing = { ledger: [], balances: [], open: [], mirror: [] };
+    const nothing = { ledger: [], balances: [], open: [], mirror: [], returned: new Map() };
     expect(checkLedger({ ...nothing, received: new Map(), delivered: new Map() }).valid).toBe("unknown");
   });
 
@@ -50,7 +51,15 @@ describe("the checker of the ledger", () => {
     [
       "goods that left without an order",
       { delivered: new Map([["milk", 2]]) },
-      /10 came, 2 went, 0 were written down, 7 are on hand/,
+      /10 came, 2 went, 0 came back, 0 were written down, 7 are on hand/,
+    ],
+    [
+      "a return that was put back twice",
+      {
+        ledger: [...good.ledger, move("return-sellable", 1, 0), move("return-sellable", 1, 0)],
+        returned: new Map([["milk", 1]]),
+      },
+      /1 were brought back, the ledger has 2/,
     ],
     [
       "a hold store that stays behind",
@@ -62,9 +71,10 @@ describe("the checker of the ledger", () => {
 
 describe("the checker of money", () => {
   const orders: PaidOrder[] = [
-    { id: "o1", state: "delivered", dueMinor: 900 },
-    { id: "o2", state: "cancelled", dueMinor: 500 },
-    { id: "o3", state: "payment_failed", dueMinor: 500 },
+    { id: "o1", state: "delivered", dueMinor: 900, givenBackMinor: 0 },
+    { id: "o2", state: "cancelled", dueMinor: 500, givenBackMinor: 0 },
+    { id: "o3", state: "payment_failed", dueMinor: 500, givenBackMinor: 0 },
+    { id: "o4", state: "delivered", dueMinor: 900, givenBackMinor: 300 },
   ];
   const entry = (
     reference: string,
@@ -80,10 +90,13 @@ describe("the checker of money", () => {
     entry("o2", "authorization", "voided"),
     entry("o2", "void", "done"),
     entry("o3", "authorization", "declined"),
+    entry("o4", "authorization", "approved", 1_000),
+    entry("o4", "capture", "done"),
+    entry("o4", "refund", "done", 300),
   ];
 
   test("passes what is right and does not know without orders", () => {
-    expect(checkMoney(orders, good)).toMatchObject({ valid: true, checked: 3 });
+    expect(checkMoney(orders, good)).toMatchObject({ valid: true, checked: 4 });
     expect(checkMoney([], []).valid).toBe("unknown");
   });
 
@@ -91,7 +104,7 @@ describe("the checker of money", () => {
     ["a second capture", [...good, entry("o1", "capture", "done")], /o1.*2 captures where 1 belongs/],
     [
       "a capture that is missing",
-      good.filter(({ kind }) => kind !== "capture"),
+      good.filter(({ kind, reference }) => kind !== "capture" || reference !== "o1"),
       /o1.*0 captures where 1 belongs/,
     ],
     [
@@ -108,6 +121,12 @@ describe("the checker of money", () => {
       "more given back than taken",
       [...good, entry("o1", "refund", "done", 901)],
       /901 were given back of 900 captured/,
+    ],
+    ["a second refund", [...good, entry("o4", "refund", "done", 300)], /o4.*600 were given back, 300 are/],
+    [
+      "a refund that was written down only",
+      good.filter(({ kind }) => kind !== "refund"),
+      /o4.*0 were given back, 300 are written down/,
     ],
     [
       "money that stays reserved",

@@ -33,6 +33,8 @@ export interface Books {
   readonly received: ReadonlyMap<string, number>;
   /** Units of each SKU that left with delivered orders, as the orders say. */
   readonly delivered: ReadonlyMap<string, number>;
+  /** Units of each SKU that customers brought back, as the orders say. */
+  readonly returned: ReadonlyMap<string, number>;
 }
 
 const FIELDS = ["onHand", "allocated", "damaged"] as const;
@@ -67,25 +69,33 @@ export function checkLedger(books: Books): Verdict {
 }
 
 /** What people wrote down about goods that came or went without an order. */
-const WRITTEN_DOWN = new Set(["count", "damage", "restock", "repair", "short", "shrink", "return"]);
+const WRITTEN_DOWN = new Set(["count", "damage", "restock", "repair", "short", "shrink"]);
+/** Sellable or damaged: either way it is on hand again. */
+const RETURN = /^return-/;
 
 function wholeSkus(books: Books, found: ReturnType<typeof findings>): void {
-  const sums = new Map<string, { onHand: number; free: number; came: number; written: number }>();
+  const sums = new Map<
+    string,
+    { onHand: number; free: number; came: number; back: number; written: number }
+  >();
   for (const row of books.ledger) {
-    const sum = sums.get(row.sku) ?? { onHand: 0, free: 0, came: 0, written: 0 };
+    const sum = sums.get(row.sku) ?? { onHand: 0, free: 0, came: 0, back: 0, written: 0 };
     sums.set(row.sku, sum);
     sum.onHand += row.onHand;
     sum.free += row.onHand - row.allocated - row.damaged;
     if (row.kind === "receive") sum.came += row.onHand;
+    if (RETURN.test(row.kind)) sum.back += row.onHand;
     if (WRITTEN_DOWN.has(row.kind)) sum.written += row.onHand;
   }
-  for (const [sku, { onHand, came, written }] of sums) {
+  for (const [sku, { onHand, came, back, written }] of sums) {
     const received = books.received.get(sku) ?? 0;
     if (came !== received) found.wrong(`${sku}: ${received} were received, the ledger has ${came}`);
+    const returned = books.returned.get(sku) ?? 0;
+    if (back !== returned) found.wrong(`${sku}: ${returned} were brought back, the ledger has ${back}`);
     const gone = books.delivered.get(sku) ?? 0;
-    if (received + written - gone !== onHand)
+    if (received + written + returned - gone !== onHand)
       found.wrong(
-        `${sku}: ${received} came, ${gone} went, ${written} were written down, ${onHand} are on hand`,
+        `${sku}: ${received} came, ${gone} went, ${returned} came back, ${written} were written down, ${onHand} are on hand`,
       );
   }
   for (const { sku, reserved, available } of books.mirror) {

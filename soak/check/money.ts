@@ -5,6 +5,8 @@ export interface PaidOrder {
   readonly id: string;
   readonly state: string;
   readonly dueMinor: number;
+  /** What the order's own books say was given back, for goods that came back and without any. */
+  readonly givenBackMinor: number;
 }
 
 /** A movement in the books of the processor; `reference` is the order. */
@@ -17,7 +19,8 @@ export interface ProcessorEntry {
 
 /**
  * Whether money moved as it should, by the books of the processor alone: one authorization that counts and one capture for a delivered
- * order, of what is due; no capture for any other; never more given back than taken; nothing left open at the end.
+ * order, of what is due; no capture for any other; given back is what the orders wrote down, and never more than was taken; nothing left
+ * open at the end.
  */
 export function checkMoney(orders: readonly PaidOrder[], entries: readonly ProcessorEntry[]): Verdict {
   const found = findings("one capture per order");
@@ -37,7 +40,7 @@ export function checkMoney(orders: readonly PaidOrder[], entries: readonly Proce
   return found.verdict();
 }
 
-function wrongOf({ state, dueMinor }: PaidOrder, own: readonly ProcessorEntry[]): string[] {
+function wrongOf({ state, dueMinor, givenBackMinor }: PaidOrder, own: readonly ProcessorEntry[]): string[] {
   const of = (kind: ProcessorEntry["kind"]) => own.filter((entry) => entry.kind === kind);
   const sum = (kind: ProcessorEntry["kind"]) => of(kind).reduce((all, entry) => all + entry.amountMinor, 0);
   const texts: string[] = [];
@@ -46,8 +49,10 @@ function wrongOf({ state, dueMinor }: PaidOrder, own: readonly ProcessorEntry[])
   if (captures !== wanted) texts.push(`${captures} captures where ${wanted} belongs`);
   if (captures > 0 && sum("capture") !== dueMinor)
     texts.push(`${sum("capture")} were captured, ${dueMinor} are due`);
-  if (sum("refund") > sum("capture"))
-    texts.push(`${sum("refund")} were given back of ${sum("capture")} captured`);
+  const givenBack = sum("refund");
+  if (givenBack !== givenBackMinor)
+    texts.push(`${givenBack} were given back, ${givenBackMinor} are written down`);
+  if (givenBack > sum("capture")) texts.push(`${givenBack} were given back of ${sum("capture")} captured`);
   const authorizations = of("authorization").length;
   if (authorizations > 1) texts.push(`${authorizations} authorizations`);
   const open = of("authorization").filter(({ status }) => status === "approved").length - captures;
