@@ -1,13 +1,13 @@
 import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
 import type { EventRecorder } from "../platform/kube/events.ts";
 import type { KubeFailure } from "../platform/kube/failures.ts";
-import { isDeleting } from "../platform/kube/objects.ts";
+import { isConditionTrue, isDeleting } from "../platform/kube/objects.ts";
 import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import { applyPlan, applyStatus, type Writer, writeFinalizer } from "./apply.ts";
 import type { BrokerWatch } from "./brokers.ts";
-import { kafkaBrokers } from "./build/cell.ts";
+import { forgetCell, kafkaBrokers } from "./build/cell.ts";
 import type { Chance } from "./chance.ts";
 import { desired } from "./desired.ts";
 import { driftNotice } from "./drift.ts";
@@ -17,6 +17,7 @@ import { noticesBetween } from "./notices.ts";
 import { type Drains, observe } from "./observe.ts";
 import type { Notice, Plan } from "./plan.ts";
 import type { SecretMemory } from "./secret-memory.ts";
+import { isSettled } from "./settled.ts";
 import { withWriteFailures } from "./status-failures.ts";
 import type { Stores } from "./stores.ts";
 
@@ -61,6 +62,7 @@ export function createReconcile(deps: ReconcileDeps) {
     if (fc === undefined) {
       writer.applier.forget(name);
       memory.forget(name);
+      forgetCell(name);
       return {};
     }
     // While nothing is acted on, a person may set what is to be taken for right.
@@ -129,7 +131,8 @@ function resultOf(
     return { retry: true };
   }
   if (refused) return { retry: true };
-  const ready = status.conditions?.find(({ type }) => type === "Ready")?.status === "True";
+  const ready = isConditionTrue(status.conditions, "Ready");
+  if (isSettled(status.conditions)) forgetCell(center);
   const waits = [plan.requeueAfterMs, ready ? undefined : SAFETY_MS].filter((wait) => wait !== undefined);
   return waits.length === 0 ? {} : { requeueAfterMs: Math.min(...waits) };
 }

@@ -1,8 +1,9 @@
-import { isConditionTrue, isDeleting, type KubeObject } from "../platform/kube/objects.ts";
+import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import type { Priority } from "../platform/kube/ready.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace, LABELS } from "./api/names.ts";
 import { isNeighbour, NEIGHBOURS, triedBy } from "./neighbours.ts";
+import { isSettled } from "./settled.ts";
 import { centersOf, type Stores } from "./stores.ts";
 
 export interface Wakers {
@@ -12,15 +13,26 @@ export interface Wakers {
 
 /** Changes inside a cell that is being built come in bursts: pods start, counts go up one by one. */
 const BURST_MS = 200;
+/** With many cells under way each takes its time anyway: what changes in one meanwhile shares a pass. */
+const BURST_MS_PER_CELL = 2;
+const BURST_MAX_MS = 2_000;
 /** In a cell that is as it should be a change is a person's, or a failure: either is looked at soon. */
-const SOON_MS = 20;
+const SOON_MS = 5;
+
+/** How long a change inside a cell that is not settled waits for others of that cell, while so many are not. */
+export function burstOf(unsettled: number): number {
+  return Math.min(BURST_MAX_MS, BURST_MS + BURST_MS_PER_CELL * unsettled);
+}
 
 /** Maps every change in the local copies to the centers and regions that it may concern. */
 export function wakeOnChange(stores: Stores, wakers: Wakers): void {
   const byName = new Map<string, string>();
   const joined = new Set<string>();
+  const unsettled = new Set<string>();
   stores.centers.onChange(({ type, object, initial }) => {
     const { name } = object.metadata;
+    if (type === "deleted" || isSettled(object.status?.conditions)) unsettled.delete(name);
+    else unsettled.add(name);
     const joins = type !== "deleted" && isNeighbour(object);
     if (joins !== joined.has(name)) {
       if (joins) joined.add(name);
@@ -44,7 +56,8 @@ export function wakeOnChange(stores: Stores, wakers: Wakers): void {
     for (const center of centersOf(object)) {
       // The first list of each kind brings every cell; the cells themselves are in it.
       if (initial) wakers.center(center, 0, "low");
-      else wakers.center(center, isSettled(stores.centers.get(center)) ? SOON_MS : BURST_MS);
+      else if (unsettled.has(center)) wakers.center(center, burstOf(unsettled.size));
+      else wakers.center(center, SOON_MS);
     }
   };
   for (const store of [...stores.owned, stores.pods, stores.claims, stores.autoscalers])
@@ -57,10 +70,6 @@ export function wakeOnChange(stores: Stores, wakers: Wakers): void {
 function probersOf(stores: Stores, name: string, joined: ReadonlySet<string>): string[] {
   if (joined.has(name)) return joined.size > NEIGHBOURS + 1 ? [] : [...joined].filter((one) => one !== name);
   return [...joined].filter((one) => triedBy(stores.ofCenter(stores.jobs, one)).includes(name));
-}
-
-function isSettled(center: FulfillmentCenter | undefined): boolean {
-  return isConditionTrue(center?.status?.conditions, "Ready");
 }
 
 /** A deletion waits until the table no longer names the cell. */

@@ -23,7 +23,11 @@ export interface Cell {
 
 const FIRST: Generations = { generation: 0, serving: 0, settled: 0 };
 
-/** The cell as builders see it. */
+/** More than are being made at one time in any fleet that one operator runs. */
+const MAX_KNOWN = 4_096;
+const KNOWN = new Map<string, { readonly text: string; readonly cell: Cell }>();
+
+/** The cell as builders see it; the same one as long as it is made of the same, until it is forgotten. */
 export function cellOf(
   fc: FulfillmentCenter,
   settings: OperatorSettings,
@@ -31,7 +35,19 @@ export function cellOf(
   credentials: Generations = fc.status?.credentials ?? FIRST,
 ): Cell {
   const { name, uid = "" } = fc.metadata;
-  return { name, uid, namespace: cellNamespace(name), spec: fc.spec, settings, epoch, credentials };
+  const { spec } = fc;
+  const text = JSON.stringify([uid, spec, epoch, credentials]);
+  const known = KNOWN.get(name);
+  if (known?.text === text && known.cell.settings === settings) return known.cell;
+  const cell = { name, uid, namespace: cellNamespace(name), spec, settings, epoch, credentials };
+  if (KNOWN.size >= MAX_KNOWN) KNOWN.clear();
+  KNOWN.set(name, { text, cell });
+  return cell;
+}
+
+/** Lets go of a cell, and with it of what was built for it: one that is as it should be is seldom looked at. */
+export function forgetCell(name: string): void {
+  KNOWN.delete(name);
 }
 
 /** Image that runs the slices and the Jobs. */

@@ -2,6 +2,7 @@ import type { KubeObject } from "../../platform/kube/objects.ts";
 import { LABELS } from "../api/names.ts";
 import type { Cell } from "./cell.ts";
 import { buildCockroach } from "./cockroach.ts";
+import { perCell } from "./percell.ts";
 import { secretEnv, tcpProbe } from "./pod.ts";
 import { ADMIN_USER, DATABASE_NAME } from "./secrets.ts";
 import { buildService, buildStatefulSet } from "./statefulset.ts";
@@ -14,7 +15,9 @@ export function databaseReplicas(cell: Cell): number {
 }
 
 /** The cell's shard; nothing when somebody else runs it. */
-export function buildDatabase(cell: Cell): KubeObject[] {
+export const buildDatabase = perCell<readonly KubeObject[]>(databaseOf);
+
+function databaseOf(cell: Cell): KubeObject[] {
   if (cell.spec.database.external !== undefined) return [];
   const client = buildService(cell, "database", {
     selector: { [LABELS.component]: "database" },

@@ -2,6 +2,7 @@ import type { KubeObject } from "../../platform/kube/objects.ts";
 import { type Cell, cellImage, metadata } from "./cell.ts";
 import { provisionEnvironment } from "./environment.ts";
 import { hashOf } from "./hash.ts";
+import { perCell } from "./percell.ts";
 import { buildPodTemplate, type EnvVar } from "./pod.ts";
 
 /** How long a deletion waits for Kafka before it goes on and names what is left there. */
@@ -12,9 +13,9 @@ const RESOURCES = { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: 
  * The Job that makes roles, schema, lease row and topics. A Job's template cannot change, so everything that
  * matters is hashed into its name: another image, epoch or topic setting is another Job.
  */
-export function buildProvisionJob(cell: Cell): KubeObject {
-  return job(cell, "provision", ["provision"], provisionEnvironment(cell));
-}
+export const buildProvisionJob = perCell<KubeObject>((cell) =>
+  job(cell, "provision", ["provision"], provisionEnvironment(cell)),
+);
 
 /** Shuts every writer with an older epoch out of the shard. */
 export function buildFenceJob(cell: Cell, fencedEpoch: number): KubeObject {
@@ -22,9 +23,9 @@ export function buildFenceJob(cell: Cell, fencedEpoch: number): KubeObject {
 }
 
 /** Takes the credentials from before the present generation out of force. */
-export function buildRetireJob(cell: Cell): KubeObject {
-  return job(cell, "retire", ["retire"], provisionEnvironment(cell));
-}
+export const buildRetireJob = perCell<KubeObject>((cell) =>
+  job(cell, "retire", ["retire"], provisionEnvironment(cell)),
+);
 
 /** Removes the cell's topics; the last thing that runs in a cell that is deleted. */
 export function buildRemoveJob(cell: Cell): KubeObject {

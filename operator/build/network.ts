@@ -2,6 +2,7 @@ import type { KubeObject } from "../../platform/kube/objects.ts";
 import { isSliceName, SLICE_NAMES } from "../../platform/slices.ts";
 import { LABELS, MANAGER } from "../api/names.ts";
 import { type Cell, kafkaBrokers, metadata } from "./cell.ts";
+import { perCell } from "./percell.ts";
 import {
   CELL_PORTS,
   DATABASE_PORTS,
@@ -21,15 +22,8 @@ interface Rule {
   readonly ports: readonly number[];
 }
 
-/** What was built for a cell: a pass asks twice, and this is the longest part of it. */
-const BUILT = new WeakMap<Cell, readonly KubeObject[]>();
-
 /** Deny everything both ways, then allow what traffic.ts lists. The same objects in both topologies. */
-export function buildNetworkPolicies(cell: Cell): readonly KubeObject[] {
-  const built = BUILT.get(cell) ?? policiesOf(cell);
-  BUILT.set(cell, built);
-  return built;
-}
+export const buildNetworkPolicies = perCell<readonly KubeObject[]>(policiesOf);
 
 function policiesOf(cell: Cell): KubeObject[] {
   return [

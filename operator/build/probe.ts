@@ -4,6 +4,7 @@ import { ANNOTATIONS, cellNamespace } from "../api/names.ts";
 import { type Cell, cellImage, metadata } from "./cell.ts";
 import { hashOf } from "./hash.ts";
 import { buildNetworkPolicies } from "./network.ts";
+import { perCellAnd } from "./percell.ts";
 import { buildPodTemplate } from "./pod.ts";
 import { CACHE_PORT, DATABASE_PORT, PROBED } from "./traffic.ts";
 
@@ -23,7 +24,9 @@ const RESOURCES = { requests: { cpu: "20m", memory: "64Mi" }, limits: { memory: 
  * The Job that tries what must be denied. Whatever its answer depends on is hashed into its name: other policies,
  * neighbours or another image are another Job.
  */
-export function buildIsolationJob(cell: Cell, neighbours: readonly Neighbour[]): KubeObject {
+export const buildIsolationJob = perCellAnd<readonly Neighbour[], KubeObject>(JSON.stringify, probeJob);
+
+function probeJob(cell: Cell, neighbours: readonly Neighbour[]): KubeObject {
   const spec = {
     // A store that is just being restarted makes an attempt unclear: it is repeated after 10, 20 and 40 seconds.
     backoffLimit: 3,

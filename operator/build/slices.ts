@@ -4,6 +4,7 @@ import { LABELS } from "../api/names.ts";
 import { COMPACT } from "./accounts.ts";
 import { type Cell, cellImage, metadata } from "./cell.ts";
 import { cellEnvironment, TRUST_DIR } from "./environment.ts";
+import { perCellAnd } from "./percell.ts";
 import { buildPodTemplate, httpProbe, type Resources } from "./pod.ts";
 import { formatBytes, formatMillicores, parseBytes, parseMillicores } from "./quantity.ts";
 import { buildService } from "./statefulset.ts";
@@ -27,12 +28,14 @@ export function buildSliceServices(cell: Cell): KubeObject[] {
   );
 }
 
-/** A Deployment for each slice, or one that runs all of them in one process. */
-export function buildSliceDeployments(cell: Cell, configChecksum: string): KubeObject[] {
-  return cell.spec.topology === "Separate"
-    ? SLICE_NAMES.map((slice) => buildDeployment(cell, slice, [slice], configChecksum))
-    : [buildDeployment(cell, COMPACT, SLICE_NAMES, configChecksum)];
-}
+/** A Deployment for each slice, or one that runs all of them in one process. The text: hash of their configuration. */
+export const buildSliceDeployments = perCellAnd<string, readonly KubeObject[]>(
+  (configChecksum) => configChecksum,
+  (cell, configChecksum) =>
+    cell.spec.topology === "Separate"
+      ? SLICE_NAMES.map((slice) => buildDeployment(cell, slice, [slice], configChecksum))
+      : [buildDeployment(cell, COMPACT, SLICE_NAMES, configChecksum)],
+);
 
 /** Names of the Deployments of this topology. */
 export function deploymentNames(cell: Pick<Cell, "spec">): readonly string[] {

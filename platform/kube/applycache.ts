@@ -122,6 +122,7 @@ export function createApplier(options: ApplierOptions): Applier {
     time = systemTime,
   } = options;
   const entries = new Map<string, Entry>();
+  const hashes = new WeakMap<object, string>();
   const prints = new Map<string, { readonly print: string; readonly hash: string }>();
   const written = new Map<string, Map<string, Written>>();
   const applies = options.metrics.counter(
@@ -191,7 +192,16 @@ export function createApplier(options: ApplierOptions): Applier {
   }
 
   /** The hash of what is desired; text that was hashed for this object the last time is not sorted again. */
-  function hashFor(key: string, object: unknown): string {
+  function hashFor(key: string, object: object): string {
+    const same = hashes.get(object);
+    if (same !== undefined) return same;
+    const hash = hashOfText(key, object);
+    // What cannot change is the same as long as it is the same object.
+    if (Object.isFrozen(object)) hashes.set(object, hash);
+    return hash;
+  }
+
+  function hashOfText(key: string, object: object): string {
     const print = digest("sha1", JSON.stringify(object) ?? "", "base64url");
     const known = prints.get(key);
     if (known?.print === print) return known.hash;
