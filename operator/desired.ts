@@ -49,7 +49,7 @@ export function desired(
   nowMs: number,
   random: () => string,
 ): Plan {
-  const parsed = specSchema.safeParse(center.spec);
+  const parsed = parsedSpec(center.spec);
   const fc: FulfillmentCenter = parsed.success ? { ...center, spec: parsed.data } : center;
   const ownership = ownershipOf(fc, observed);
   if (isDeleting(fc)) return planDeletion(fc, observed, settings, nowMs);
@@ -86,6 +86,15 @@ export function desired(
   if (gone !== undefined)
     return idle({ kind: "halted", reason: "SecretLost", message: gone, lostNamespace: lost });
   return planCell(fc, observed, { ownership, lost }, { settings, nowMs, random });
+}
+
+const PARSED = new WeakMap<object, ReturnType<typeof specSchema.safeParse>>();
+
+/** Parsed once for as long as the local copy has it: nobody can change it there. */
+function parsedSpec(spec: FulfillmentCenter["spec"]): ReturnType<typeof specSchema.safeParse> {
+  const parsed = PARSED.get(spec) ?? specSchema.safeParse(spec);
+  if (Object.isFrozen(spec)) PARSED.set(spec, parsed);
+  return parsed;
 }
 
 interface Givens {

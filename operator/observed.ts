@@ -52,13 +52,21 @@ export function identity(object: KubeObject): string {
 
 /** Decoded data of the observed Secrets by name and key; what is missing is taken from their copy. */
 export function secretData(objects: readonly KubeObject[]): Record<string, Record<string, string>> {
-  const result: Record<string, Record<string, string>> = {};
-  for (const object of objects) {
-    if (object.kind !== "Secret") continue;
-    const data = (object.data ?? {}) as Record<string, string>;
-    result[object.metadata.name] = Object.fromEntries(
-      Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")]),
-    );
-  }
+  const result: Record<string, Readonly<Record<string, string>>> = {};
+  for (const object of objects) if (object.kind === "Secret") result[object.metadata.name] = decoded(object);
   return recovered(result);
+}
+
+const DECODED = new WeakMap<KubeObject, Readonly<Record<string, string>>>();
+
+/** What was decoded of an object in a local copy, which nobody can change, is not decoded again. */
+function decoded(secret: KubeObject): Readonly<Record<string, string>> {
+  const known = DECODED.get(secret);
+  if (known !== undefined) return known;
+  const data = (secret.data ?? {}) as Record<string, string>;
+  const text = Object.fromEntries(
+    Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")]),
+  );
+  if (Object.isFrozen(secret)) DECODED.set(secret, text);
+  return text;
 }

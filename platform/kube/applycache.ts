@@ -193,12 +193,11 @@ export function createApplier(options: ApplierOptions): Applier {
 
   /** The hash of what is desired; text that was hashed for this object the last time is not sorted again. */
   function hashFor(key: string, object: object): string {
-    const same = hashes.get(object);
-    if (same !== undefined) return same;
-    const hash = hashOfText(key, object);
-    // What cannot change is the same as long as it is the same object.
-    if (Object.isFrozen(object)) hashes.set(object, hash);
-    return hash;
+    if (!Object.isFrozen(object)) return hashOfText(key, object);
+    // What cannot change has the same hash for as long as it is the same object.
+    const same = hashes.get(object) ?? hashOf(object);
+    hashes.set(object, same);
+    return same;
   }
 
   function hashOfText(key: string, object: object): string {
@@ -217,9 +216,9 @@ export function createApplier(options: ApplierOptions): Applier {
   async function createMarked(
     ref: ResourceRef,
     object: KubeObject,
+    hash: string,
     { owner, signal }: { owner: string; signal?: AbortSignal },
   ): Promise<KubeResult<KubeObject>> {
-    const hash = hashOf(object);
     const result = await client.create(ref, mark(object, hash), signal ? { signal } : {});
     if (!result.ok) return result;
     const { resourceVersion } = result.value.metadata;
@@ -263,7 +262,7 @@ export function createApplier(options: ApplierOptions): Applier {
   }
 
   return {
-    create: (object, options) => createMarked(refOf(object), object, options),
+    create: (object, options) => createMarked(refOf(object), object, hashOf(object), options),
     async apply(object, { owner, signal, force = true, onlyIfUnchanged = false }) {
       const ref = refOf(object);
       const key = entryKey(ref, object, "main");
@@ -277,7 +276,7 @@ export function createApplier(options: ApplierOptions): Applier {
       const before = store?.get(keyOf(object));
       const repeated = wasWished(before, hash, entries.get(key));
       if (manager !== undefined && store?.hasSynced() === true && before === undefined) {
-        const made = await createMarked(ref, object, signal ? { owner, signal } : { owner });
+        const made = await createMarked(ref, object, hash, signal ? { owner, signal } : { owner });
         if (made.ok) {
           const value = { changed: true, object: made.value, repeated, before, made: true };
           return { ok: true, value: { kind: "applied", ...value } };
