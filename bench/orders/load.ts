@@ -46,7 +46,12 @@ async function main(target: OrdersTarget): Promise<void> {
         response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
         response.on("error", reject);
       });
-      sending.on("error", reject);
+      sending.on("error", (error: NodeJS.ErrnoException) => {
+        // The cell lets idle connections go, and this one as it was used again; under its key the request can be repeated.
+        if (sending.reusedSocket && error.code === "ECONNRESET")
+          resolve({ status: 503, text: error.message });
+        else reject(error);
+      });
       sending.end(body);
     });
   }
