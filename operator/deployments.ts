@@ -1,4 +1,4 @@
-import { deepFreeze, type KubeObject } from "../platform/kube/objects.ts";
+import { deepFreeze, type KubeObject, onceFrozen } from "../platform/kube/objects.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { ANNOTATIONS } from "./api/names.ts";
 import { type Cell, cellImage } from "./build/cell.ts";
@@ -69,18 +69,12 @@ export function deploymentsOf(
   );
 }
 
-/** What was marked of objects that nobody can change. */
-const MARKED = new WeakMap<KubeObject, KubeObject>();
-
 /** Marks a workload with the hash of what is wanted of it, as far as that can change. */
-export function withRevision(object: KubeObject): KubeObject {
+export const withRevision = onceFrozen((object: KubeObject): KubeObject => {
   if (object.kind !== "Deployment" && object.kind !== "StatefulSet") return object;
-  const known = MARKED.get(object);
-  if (known !== undefined) return known;
   const spec = object.spec as Record<string, unknown>;
   const { volumeClaimTemplates: _fixed, ...changeable } = spec;
   const annotations = { ...object.metadata.annotations, [ANNOTATIONS.revision]: hashOf(changeable) };
   const marked = { ...object, metadata: { ...object.metadata, annotations } };
-  if (Object.isFrozen(object)) MARKED.set(object, deepFreeze(marked));
-  return marked;
-}
+  return Object.isFrozen(object) ? deepFreeze(marked) : marked;
+});

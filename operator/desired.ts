@@ -1,5 +1,5 @@
 import type { KubeObject } from "../platform/kube/objects.ts";
-import { findCondition, hasFinalizer, isDeleting } from "../platform/kube/objects.ts";
+import { findCondition, hasFinalizer, isDeleting, onceFrozen } from "../platform/kube/objects.ts";
 import { type FulfillmentCenter, specSchema } from "./api/fulfillment-center.ts";
 import { ANNOTATIONS, cellNamespace, FINALIZER } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
@@ -88,14 +88,7 @@ export function desired(
   return planCell(fc, observed, { ownership, lost }, { settings, nowMs, random });
 }
 
-const PARSED = new WeakMap<object, ReturnType<typeof specSchema.safeParse>>();
-
-/** Parsed once for as long as the local copy has it: nobody can change it there. */
-function parsedSpec(spec: FulfillmentCenter["spec"]): ReturnType<typeof specSchema.safeParse> {
-  const parsed = PARSED.get(spec) ?? specSchema.safeParse(spec);
-  if (Object.isFrozen(spec)) PARSED.set(spec, parsed);
-  return parsed;
-}
+const parsedSpec = onceFrozen((spec: FulfillmentCenter["spec"]) => specSchema.safeParse(spec));
 
 interface Givens {
   readonly settings: OperatorSettings;

@@ -1,4 +1,4 @@
-import type { KubeObject } from "../platform/kube/objects.ts";
+import { type KubeObject, onceFrozen } from "../platform/kube/objects.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
 import type { Brokers } from "./brokers.ts";
 import type { Neighbour } from "./build/probe.ts";
@@ -57,16 +57,10 @@ export function secretData(objects: readonly KubeObject[]): Record<string, Recor
   return recovered(result);
 }
 
-const DECODED = new WeakMap<KubeObject, Readonly<Record<string, string>>>();
-
-/** What was decoded of an object in a local copy, which nobody can change, is not decoded again. */
-function decoded(secret: KubeObject): Readonly<Record<string, string>> {
-  const known = DECODED.get(secret);
-  if (known !== undefined) return known;
+/** A Secret's data by key, as text. */
+const decoded = onceFrozen((secret: KubeObject): Readonly<Record<string, string>> => {
   const data = (secret.data ?? {}) as Record<string, string>;
-  const text = Object.fromEntries(
+  return Object.fromEntries(
     Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")]),
   );
-  if (Object.isFrozen(secret)) DECODED.set(secret, text);
-  return text;
-}
+});

@@ -100,7 +100,7 @@ export function startCustomers(options: CustomersOptions): Customers {
     note(sub, key, reply);
     if (!isGood(reply) || lot >= CANCEL_SHARE + CUT_SHARE) return;
     const id = String(reply.body.id);
-    void track(lot < CANCEL_SHARE ? cancel(sub, id, late) : cut(sub, id, lines, late));
+    void track(changeMind(sub, id, late, lot < CANCEL_SHARE ? undefined : lines[0]));
   }
 
   function linesOf(): Line[] {
@@ -132,15 +132,13 @@ export function startCustomers(options: CustomersOptions): Customers {
     tally.reasons.set(reason, (tally.reasons.get(reason) ?? 0) + 1);
   }
 
-  async function cancel(sub: string, id: string, late: boolean): Promise<void> {
+  /** Takes back one unit of `line`, or the whole order. */
+  async function changeMind(sub: string, id: string, late: boolean, line: Line | undefined): Promise<void> {
     if (late) await pause(LATE_MS);
-    if (await cancelOrder(client, sub, id)) tally.cancelled++;
-  }
-
-  async function cut(sub: string, id: string, [line]: readonly Line[], late: boolean): Promise<void> {
-    if (late) await pause(LATE_MS);
-    const lines = [{ sku: line?.sku ?? "", quantity: 1 }];
-    if (await cancelOrder(client, sub, id, { lines })) tally.cut++;
+    const body = line ? { lines: [{ sku: line.sku, quantity: 1 }] } : {};
+    if (!(await cancelOrder(client, sub, id, body))) return;
+    if (line) tally.cut++;
+    else tally.cancelled++;
   }
 
   async function loop(): Promise<void> {

@@ -9,14 +9,8 @@ const MAX_VARIANTS = 4;
  * want the same. What it answers is shared, and frozen for that.
  */
 export function perCell<T extends object>(build: (cell: Cell) => T): (cell: Cell) => T {
-  const built = new WeakMap<Cell, T>();
-  return (cell) => {
-    const known = built.get(cell);
-    if (known !== undefined) return known;
-    const made = deepFreeze(build(cell));
-    built.set(cell, made);
-    return made;
-  };
+  const built = perCellAnd(() => "", build);
+  return (cell) => built(cell, undefined);
 }
 
 /** The same for a builder that depends on something else besides, which has a text of its own. */

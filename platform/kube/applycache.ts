@@ -3,7 +3,14 @@ import { canonicalJson } from "../canonical.ts";
 import type { KubeClient } from "./client.ts";
 import { differences } from "./differences.ts";
 import type { KubeResult } from "./failures.ts";
-import { compareVersions, type KubeObject, keyOf, type ResourceRef, resourceName } from "./objects.ts";
+import {
+  compareVersions,
+  type KubeObject,
+  keyOf,
+  onceFrozen,
+  type ResourceRef,
+  resourceName,
+} from "./objects.ts";
 import { additionsOf, type Claim, ownersOf, takenOver } from "./owners.ts";
 import { handedOver, handOver, type Moved } from "./ownership.ts";
 import { type KubeMetrics, type KubeTime, systemTime } from "./ports.ts";
@@ -122,7 +129,7 @@ export function createApplier(options: ApplierOptions): Applier {
     time = systemTime,
   } = options;
   const entries = new Map<string, Entry>();
-  const hashes = new WeakMap<object, string>();
+  const hashOfFrozen = onceFrozen(hashOf);
   const prints = new Map<string, { readonly print: string; readonly hash: string }>();
   const written = new Map<string, Map<string, Written>>();
   const applies = options.metrics.counter(
@@ -193,14 +200,7 @@ export function createApplier(options: ApplierOptions): Applier {
 
   /** The hash of what is desired; text that was hashed for this object the last time is not sorted again. */
   function hashFor(key: string, object: object): string {
-    if (!Object.isFrozen(object)) return hashOfText(key, object);
-    // What cannot change has the same hash for as long as it is the same object.
-    const same = hashes.get(object) ?? hashOf(object);
-    hashes.set(object, same);
-    return same;
-  }
-
-  function hashOfText(key: string, object: object): string {
+    if (Object.isFrozen(object)) return hashOfFrozen(object);
     const print = digest("sha1", JSON.stringify(object) ?? "", "base64url");
     const known = prints.get(key);
     if (known?.print === print) return known.hash;

@@ -7,6 +7,7 @@ import {
   formatMicroTime,
   formatTime,
   keyOf,
+  onceFrozen,
   parseKey,
   resourceName,
   setCondition,
@@ -77,4 +78,18 @@ it("strips the history of fields, nothing else", () => {
     ...made,
     metadata: { ...made.metadata, annotations: { keep: "me" } },
   });
+});
+
+it("works out once what follows from an object that is frozen, and each time from one that can change", () => {
+  let worked = 0;
+  const sizeOf = onceFrozen(({ size }: { size: number }) => {
+    worked++;
+    return size;
+  });
+  const frozen = Object.freeze({ size: 1 });
+  expect([sizeOf(frozen), sizeOf(frozen), worked]).toEqual([1, 1, 1]);
+  const open = { size: 2 };
+  sizeOf(open);
+  open.size = 3;
+  expect([sizeOf(open), worked]).toEqual([3, 3]);
 });

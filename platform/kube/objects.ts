@@ -179,6 +179,21 @@ export function stripHistory<T extends KubeObject>(object: T): T {
   return { ...object, metadata };
 }
 
+/**
+ * What is worked out of an object that nobody can change is not worked out again for as long as somebody holds the object. Of one that is
+ * not frozen it is, each time.
+ */
+export function onceFrozen<O extends object, R>(compute: (object: O) => R): (object: O) => R {
+  const known = new WeakMap<O, { readonly result: R }>();
+  return (object) => {
+    const found = known.get(object);
+    if (found !== undefined) return found.result;
+    const result = compute(object);
+    if (Object.isFrozen(object)) known.set(object, { result });
+    return result;
+  };
+}
+
 /** Freezes a value and all that is in it; what is frozen already counts as frozen all through. */
 export function deepFreeze<V>(value: V): V {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
