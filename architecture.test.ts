@@ -201,3 +201,36 @@ describe("files", () => {
     expect(found).toEqual([]);
   });
 });
+
+describe("lock files", () => {
+  interface Locked {
+    readonly dependencies?: Readonly<Record<string, string>>;
+    readonly optionalDependencies?: Readonly<Record<string, string>>;
+    readonly resolved?: string;
+    readonly link?: boolean;
+  }
+  const locks = tracked.split("\n").filter((file) => /(^|\/)package-lock\.json$/.test(file));
+
+  /** As Node looks for a package: in the folder of the one that asks, then in each folder above it. */
+  const found = (packages: Readonly<Record<string, Locked>>, from: string, name: string): boolean => {
+    if (`${from === "" ? "" : `${from}/`}node_modules/${name}` in packages) return true;
+    if (from === "") return false;
+    return found(packages, from.slice(0, Math.max(0, from.lastIndexOf("node_modules/") - 1)), name);
+  };
+
+  it.each(locks)(
+    "%s holds all that its packages ask for, on any platform, and no registry's host",
+    (file) => {
+      const packages: Readonly<Record<string, Locked>> = JSON.parse(
+        readFileSync(join(ROOT, file), "utf8"),
+      ).packages;
+      const missing = Object.entries(packages).flatMap(([from, locked]) =>
+        Object.keys({ ...locked.dependencies, ...locked.optionalDependencies })
+          .filter((name) => !found(packages, from, name))
+          .map((name) => `${from || file} asks for ${name}`),
+      );
+      expect(missing, "npm ci refuses such a lock file").toEqual([]);
+      expect(Object.keys(packages).filter((key) => packages[key]?.resolved !== undefined)).toEqual([]);
+    },
+  );
+});

@@ -43,6 +43,7 @@ export interface HoldsBenchResult {
 
 const ENOUGH = 100_000_000;
 const ZIPF_EXPONENT = 1.1;
+const TURN = "its peak, then 50 and 80 % of that";
 
 const mixOf = (name: MixName, skus: number): Mix =>
   name === "hot"
@@ -72,7 +73,7 @@ export async function runHoldsBench(options: HoldsBenchOptions): Promise<HoldsBe
         for (const player of stage.players) {
           if (signal.aborted) throw new Error("Stopped.");
           const title = `Round ${round + 1} of ${rounds}, ${mix}: ${player.name}`;
-          turns.push(await progress.step(title, "", () => takeTurn(player, mix, round, options, progress)));
+          turns.push(await progress.step(title, TURN, () => takeTurn(player, mix, round, options, progress)));
         }
     const about = Object.fromEntries(stage.players.map((player) => [player.name, player.about]));
     return { about, turns, rows: toRows(turns, names) };

@@ -63,19 +63,23 @@ export async function runOrdersBench(options: OrdersBenchOptions): Promise<Order
   };
   try {
     for (let round = 0; round < options.rounds; round++)
-      await progress.step(`Round ${round + 1} of ${options.rounds}`, "", async () => {
-        const peak = await proven(
-          stage.load.ask<Throughput>("peak", round, { callers, durationMs, warmUpMs }),
-        );
-        const steady = (share: number) =>
-          proven(
-            stage.load.ask<Latencies>("steady", round, { perSecond: peak.perSecond * share, durationMs }),
+      await progress.step(
+        `Round ${round + 1} of ${options.rounds}`,
+        "its peak, then 50 and 80 % of that",
+        async () => {
+          const peak = await proven(
+            stage.load.ask<Throughput>("peak", round, { callers, durationMs, warmUpMs }),
           );
-        const at50 = await steady(0.5);
-        const at80 = await steady(0.8);
-        rounds.push({ peak, at50, at80 });
-        progress.note(`${Math.round(peak.perSecond)}/s; at 80 % P99 ${at80.p99Ms.toFixed(0)} ms`);
-      });
+          const steady = (share: number) =>
+            proven(
+              stage.load.ask<Latencies>("steady", round, { perSecond: peak.perSecond * share, durationMs }),
+            );
+          const at50 = await steady(0.5);
+          const at80 = await steady(0.8);
+          rounds.push({ peak, at50, at80 });
+          progress.note(`${Math.round(peak.perSecond)}/s; at 80 % P99 ${at80.p99Ms.toFixed(0)} ms`);
+        },
+      );
   } finally {
     await stage.close();
   }

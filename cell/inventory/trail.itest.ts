@@ -114,3 +114,16 @@ it("is bounded: what there is no room for is counted, and the rest is written on
   ]);
   expect(await metrics.render()).toMatch(/inventory_hold_events_dropped_total\S* 4/);
 });
+
+it("is written once where each replica saw that a hold in SQL was over", async () => {
+  const { sql } = center.cell;
+  const metrics = createMetrics({ service: "test" });
+  const holdId = fresh("hold");
+  const replicas = [1, 2].map(() => createTrail({ sql, metrics, holds: { expired: async () => [] } }));
+  for (const replica of replicas) replica.expired(holdId, [{ sku, quantity: 2 }], `${holdId} 12:00`);
+  await Promise.all(replicas.map((replica) => replica.flush(true)));
+  expect(await told()).toEqual([["expire", 2]]);
+  replicas[0]!.expired(holdId, [{ sku, quantity: 2 }], `${holdId} 12:05`);
+  await replicas[0]!.flush(true);
+  expect((await told()).length).toBe(2);
+});

@@ -13,8 +13,8 @@ import type { HoldStore } from "./holds.ts";
 export interface Trail {
   reserved(holdId: string, orderId: string, lines: readonly Demand[]): void;
   released(holdId: string, lines: readonly Demand[]): void;
-  /** Ended by its time in SQL; those of the hold store are fetched from there. */
-  expired(holdId: string, lines: readonly Demand[]): void;
+  /** Ended by its time in SQL; those of the hold store are fetched from there. Each replica may tell it: `end` is the same for all. */
+  expired(holdId: string, lines: readonly Demand[], end: string): void;
   /** What is done after a commit, with this before it: holds that became allocations are told by the ledger. */
   before(committed: (effects: Effects) => Promise<void>): (effects: Effects) => Promise<void>;
   /** Writes down what is older than a moment, or all of it. */
@@ -29,6 +29,8 @@ interface Event {
   readonly orderId: string | undefined;
   readonly kind: Kind;
   readonly lines: readonly Demand[];
+  /** What several replicas tell with the same words is written once; unique to this one where it is left out. */
+  readonly end?: string;
   /** By the monotonic clock of this process. */
   readonly at: number;
 }
@@ -56,20 +58,22 @@ export function createTrail(options: TrailOptions): Trail {
   const pending = new Map<string, Event>();
   let ended: Event[] = [];
 
-  function end(kind: Kind, holdId: string, lines: readonly Demand[]): void {
+  function over(kind: Kind, holdId: string, lines: readonly Demand[], end?: string): void {
+    const orderId = pending.get(holdId)?.orderId;
     if (ended.length >= maxPending) dropped.inc();
-    else ended.push({ holdId, orderId: pending.get(holdId)?.orderId, kind, lines, at: performance.now() });
+    else
+      ended.push({ holdId, orderId, kind, lines, ...(end !== undefined && { end }), at: performance.now() });
   }
 
   async function flush(all: boolean): Promise<void> {
     // What is taken out of the hold store is in memory only: no more of it than there is room for.
     if (ended.length < maxPending) {
-      const gone = await holds.expired(EXPIRED_AT_ONCE).catch(() => []);
-      for (const { holdId, lines } of gone) end("expire", holdId, lines);
+      const expired = await holds.expired(EXPIRED_AT_ONCE).catch(() => []);
+      for (const { holdId, lines } of expired) over("expire", holdId, lines);
     }
-    const over = new Set(ended.map((event) => event.holdId));
+    const gone = new Set(ended.map((event) => event.holdId));
     const before = performance.now() - patienceMs;
-    const due = [...pending.values()].filter((event) => all || over.has(event.holdId) || event.at < before);
+    const due = [...pending.values()].filter((event) => all || gone.has(event.holdId) || event.at < before);
     const events = [...due, ...ended].slice(0, EVENTS_AT_ONCE);
     if (events.length === 0) return;
     await write(sql, events);
@@ -84,8 +88,8 @@ export function createTrail(options: TrailOptions): Trail {
       if (pending.size >= maxPending) dropped.inc();
       else pending.set(holdId, { holdId, orderId, kind: "reserve", lines, at: performance.now() });
     },
-    released: (holdId, lines) => end("release", holdId, lines),
-    expired: (holdId, lines) => end("expire", holdId, lines),
+    released: (holdId, lines) => over("release", holdId, lines),
+    expired: (holdId, lines, end) => over("expire", holdId, lines, end),
     before: (committed) => (effects) => {
       for (const { before, after } of effects.allocations) if (!before) pending.delete(after.holdId);
       return committed(effects);
@@ -101,9 +105,10 @@ async function write(sql: Sql, events: readonly Event[]): Promise<void> {
   // In a transaction for its epoch: a copy of the cell that was replaced writes nothing.
   await sql.transaction((tx) =>
     tx.query(
-      `INSERT INTO inventory.hold_event (hold_id, order_id, kind, sku, units, created_at)
-       SELECT h, o, k, s, u, now() - a * INTERVAL '1 millisecond'
-       FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::INT8[], $6::INT8[]) AS n (h, o, k, s, u, a)`,
+      `INSERT INTO inventory.hold_event (event_id, hold_id, order_id, kind, sku, units, created_at)
+       SELECT coalesce(md5(e || ' ' || s)::UUID, gen_random_uuid()), h, o, k, s, u, now() - a * INTERVAL '1 millisecond'
+       FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::INT8[], $6::INT8[], $7::TEXT[]) AS n (h, o, k, s, u, a, e)
+       ON CONFLICT (event_id) DO NOTHING`,
       [
         rows.map((row) => row.holdId),
         rows.map((row) => row.orderId ?? null),
@@ -111,6 +116,7 @@ async function write(sql: Sql, events: readonly Event[]): Promise<void> {
         rows.map((row) => row.sku),
         rows.map((row) => row.quantity),
         rows.map((row) => Math.round(now - row.at)),
+        rows.map((row) => row.end ?? null),
       ],
     ),
   );

@@ -68,8 +68,8 @@ async function forgetHolds(writer: Writer, gone: readonly MovedHold[]): Promise<
 
 /** Holds in SQL end by their time, too, however long the hold store stays away. */
 async function expireSqlHolds({ sql, writer, trail }: WorkerDeps): Promise<void> {
-  const rows = await sql.query<{ hold_id: string; call_key: string; moved: boolean }>(
-    `SELECT hold_id, call_key, moved_at IS NOT NULL AS moved FROM inventory.hold
+  const rows = await sql.query<{ hold_id: string; call_key: string; moved: boolean; expires_at: Date }>(
+    `SELECT hold_id, call_key, moved_at IS NOT NULL AS moved, expires_at FROM inventory.hold
      WHERE expires_at < now() ORDER BY expires_at LIMIT $1`,
     [PRUNE_LIMIT],
   );
@@ -83,7 +83,8 @@ async function expireSqlHolds({ sql, writer, trail }: WorkerDeps): Promise<void>
     rows.map((row) => ({ holdId: row.hold_id, callKey: row.call_key })),
   );
   // The end of one that has moved is told by the hold store.
-  for (const { hold_id: id, moved } of rows) if (!moved) trail.expired(id, lines.get(id) ?? []);
+  for (const { hold_id: id, moved, expires_at: at } of rows)
+    if (!moved) trail.expired(id, lines.get(id) ?? [], `${id} ${at.toISOString()}`);
 }
 
 /** The one drainer of notes: repeats what is overdue, then deletes what the hold store has taken. */
