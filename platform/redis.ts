@@ -1,8 +1,19 @@
 import { createHash } from "node:crypto";
-import { Redis as IORedis } from "ioredis";
+import { Command, Redis as IORedis } from "ioredis";
 import { errorText, type Logger } from "./log.ts";
 
 type Argument = string | number | Buffer;
+
+/** What a script is given, and when it goes. */
+export interface ScriptInput {
+  readonly keys: readonly string[];
+  readonly args: readonly Argument[];
+  /**
+   * On the wire at once. Otherwise it travels with what else is asked for in this turn of the event loop, and not before the answers to
+   * what went before it are there: cheaper for many small calls, and a wait for one that is many calls already.
+   */
+  readonly atOnce?: boolean;
+}
 
 /** One connection with pipelining. Calls fail fast while Redis is away; nothing is queued beyond a bound. */
 export interface Redis {
@@ -10,7 +21,7 @@ export interface Redis {
   /** Runs a Lua script by its hash, and loads it when Redis does not know it (after a restart, say). */
   script<T = unknown>(
     script: { readonly name: string; readonly lua: string },
-    input: { readonly keys: readonly string[]; readonly args: readonly Argument[] },
+    input: ScriptInput,
   ): Promise<T>;
   /** Calls `handler` for each message of a channel until the returned function is called. */
   subscribe(channel: string, handler: (message: string) => void): Promise<() => Promise<void>>;
@@ -79,18 +90,22 @@ export function createRedis(options: RedisOptions): Redis {
     isReady: () => client.status === "ready",
     call: <T>(command: string, ...args: Argument[]) =>
       bounded(() => client.call(command, ...args) as Promise<T>),
-    script: <T>(
-      { lua }: { lua: string },
-      { keys, args }: { keys: readonly string[]; args: readonly Argument[] },
-    ): Promise<T> =>
-      bounded(async () => {
+    script: <T>({ lua }: { lua: string }, { keys, args, atOnce = false }: ScriptInput): Promise<T> => {
+      const send = (name: string, body: string) =>
+        atOnce
+          ? client.sendCommand(
+              new Command(name, [body, keys.length, ...keys, ...args], { replyEncoding: "utf8" }),
+            )
+          : client.call(name, body, keys.length, ...keys, ...args);
+      return bounded(async () => {
         try {
-          return (await client.call("EVALSHA", hashOf(lua), keys.length, ...keys, ...args)) as T;
+          return (await send("EVALSHA", hashOf(lua))) as T;
         } catch (error) {
           if (!String((error as Error).message).startsWith("NOSCRIPT")) throw error;
-          return (await client.call("EVAL", lua, keys.length, ...keys, ...args)) as T;
+          return (await send("EVAL", lua)) as T;
         }
-      }),
+      });
+    },
     async subscribe(channel, handler) {
       const subscriber = new IORedis(url, {
         ...settings,

@@ -9,7 +9,7 @@ const USAGE = `usage: npm run bench -- holds [options]
 
   --rounds N     rounds through all contenders (default 5)
   --seconds N    length of each measurement (default 3)
-  --callers N    callers who wait for their answers when the peak is looked for (default 64)
+  --callers N    callers who wait for their answers when the peak is looked for (default 256)
   --skus N       SKUs of the Zipf mix (default 5000)
   --only A,B     only these of ${CONTENDERS.map(({ name }) => name).join(", ")}
   --mix NAME     only hot or zipf
@@ -27,7 +27,7 @@ export const holdsCommand: Command = {
       options: {
         rounds: { type: "string", default: "5" },
         seconds: { type: "string", default: "3" },
-        callers: { type: "string", default: "64" },
+        callers: { type: "string", default: "256" },
         skus: { type: "string", default: "5000" },
         only: { type: "string" },
         mix: { type: "string" },

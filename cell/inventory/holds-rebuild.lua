@@ -1,4 +1,4 @@
--- The second half of holds.lua, which it is read after: how a lost store is counted again, and what it can do in all.
+-- The last part of the script: how a lost store is counted again, and all that the script can do.
 
 -- status : OK generation|"" runId|"" openHolds expiredHolds newestEpoch everExpired
 local function status()
@@ -55,9 +55,9 @@ local function recount()
   local ids = redis.call("ZRANGE", EXPIRY, from, from + count - 1)
   local gone = 0
   for _, id in ipairs(ids) do
-    local found = redis.call("HMGET", HOLD .. id, "state", "lines")
-    if found[1] == "open" then
-      for sku, units in pairs(linesOf(found[2])) do
+    local hold = readHold(id)
+    if hold and hold.state == "open" then
+      for sku, units in pairs(linesOf(hold.lines)) do
         reserve(sku, units)
       end
     else
@@ -80,7 +80,7 @@ local function finish()
   return { "OK" }
 end
 
--- import token id key owner order remainingMs extended(1|0) lines... : a right that SQL has given already, so nothing is checked.
+-- import token extended(1|0) hold : a right (in JSON, as for place) that SQL has given already, so nothing is checked.
 -- OK imported|known|closed | NOGEN | FENCED
 local function import()
   local why = refusal()
@@ -88,13 +88,12 @@ local function import()
   if why == "FENCED" or (why and (token == "" or redis.call("HGET", REBUILD, "token") ~= token)) then
     return { why }
   end
-  local id = ARGV[4]
-  local state = redis.call("HGET", HOLD .. id, "state")
-  if state then
-    return { "OK", state == "open" and "known" or "closed" }
+  local hold = cjson.decode(ARGV[5])
+  local known = readHold(hold[ID])
+  if known then
+    return { "OK", known.state == "open" and "known" or "closed" }
   end
-  local wanted, order = readLines(10, #ARGV)
-  writeHold(id, ARGV[5], ARGV[6], ARGV[7], now + tonumber(ARGV[8]), now, wanted, order, ARGV[9] == "1")
+  writeHold(hold, now + hold[TTL], now, ARGV[4])
   return { "OK", "imported" }
 end
 
@@ -126,7 +125,8 @@ local function audit()
   end
   local summed, answer = {}, { "OK" }
   for _, id in ipairs(redis.call("ZRANGE", EXPIRY, 0, -1)) do
-    for sku, units in pairs(linesOf(redis.call("HGET", HOLD .. id, "lines"))) do
+    local hold = readHold(id)
+    for sku, units in pairs(linesOf(hold and hold.lines)) do
       summed[sku] = (summed[sku] or 0) + units
     end
   end

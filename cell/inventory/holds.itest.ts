@@ -173,7 +173,8 @@ const commands = [
       hold.expired = true;
       const keys = holdKeys(real.center);
       await redis.call("ZADD", keys[4]!, 1, id);
-      await redis.call("HSET", `${keys[7]}${id}`, "expiresAt", "1");
+      const facts = (await redis.call<string>("GET", `${keys[7]}${id}`)).split("\n");
+      await redis.call("SET", `${keys[7]}${id}`, facts.with(3, "1").join("\n"));
     }),
   ),
   fc.constant(

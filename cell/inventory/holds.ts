@@ -110,14 +110,14 @@ export interface HoldStore {
 }
 
 /** Holds in one call of the script: enough to share its price, and few enough that nobody waits long for others. */
-const MAX_PLACED_AT_ONCE = 64;
+const MAX_PLACED_AT_ONCE = 128;
 
 const BEGINNINGS: Readonly<Record<string, "ok" | "done" | "busy">> = { OK: "ok", DONE: "done", BUSY: "busy" };
 
-/** Reads the script that lies beside this file in two halves. */
+/** Reads the script that lies beside this file in three parts. */
 export function readHoldScript(): string {
-  const half = (name: string) => readFileSync(join(import.meta.dirname, name), "utf8");
-  return half("holds.lua") + half("holds-rebuild.lua");
+  const parts = ["holds.lua", "holds-place.lua", "holds-rebuild.lua"];
+  return parts.map((name) => readFileSync(join(import.meta.dirname, name), "utf8")).join("\n");
 }
 
 /** The keys of a center, in the order in which the script expects them; one hash tag, so one shard. */
@@ -150,23 +150,18 @@ export function createHoldStore(options: {
   const keys = holdKeys(options.center);
   const [, sellableKey = "", , reservedKey = ""] = keys;
   const trailKey = keys[9] ?? "";
-  const run = (operation: string, ...args: (string | number)[]) => call<string[]>(operation, args);
-  const call = <T>(operation: string, args: readonly (string | number)[]) =>
-    redis.script<T>(
+  const run = (operation: string, ...args: (string | number)[]) =>
+    redis.script<string[]>(
       { name: "inventory.holds", lua: options.script },
-      { keys, args: [operation, options.epoch, ...args] },
+      { keys, args: [operation, options.epoch, ...args], atOnce: true },
     );
-  const flat = (lines: readonly Demand[]) => lines.flatMap(({ sku, quantity }) => [sku, quantity]);
   const place = gather(async (requests: readonly PlaceRequest[]): Promise<Placed[]> => {
-    const args: (string | number)[] = [MAX_HOLD_LIFE_MS, options.ratePerSku];
-    for (const { holdId, callKey, owner, orderId, ttlMs, lines: asked } of requests) {
-      const lines = asked.length === 1 ? asked : aggregate(asked);
-      args.push(holdId, callKey, owner, orderId, ttlMs, lines.length);
-      for (const { sku, quantity } of lines) args.push(sku, quantity);
-    }
-    const answer = await call<[string, string, ...(string | string[])[]]>("place", args);
-    const [word, generation, ...answers] = answer;
-    if (word !== "OK") return requests.map(() => toPlaced([word]));
+    const asked = requests.map((request) => packed(request, request.ttlMs));
+    // One argument and one answer for all of them: what they cost on both sides depends on how many there are.
+    const answer = await run("place", MAX_HOLD_LIFE_MS, options.ratePerSku, JSON.stringify(asked));
+    const [word, generation = "", told = "[]"] = answer;
+    if (word !== "OK") return requests.map(() => toPlaced(answer));
+    const answers = JSON.parse(told) as (string | string[])[];
     return answers.map((one) =>
       typeof one === "string"
         ? { kind: "placed", expiresAtMs: Number(one), generation, how: "new" }
@@ -177,18 +172,9 @@ export function createHoldStore(options: {
   return {
     place,
     async import(request) {
-      const { holdId, callKey, owner, orderId, remainingMs, extended, token } = request;
-      const answer = await run(
-        "import",
-        token ?? "",
-        holdId,
-        callKey,
-        owner,
-        orderId,
-        remainingMs,
-        extended ? 1 : 0,
-        ...flat(request.lines),
-      );
+      const { remainingMs, extended, token } = request;
+      const hold = JSON.stringify(packed(request, remainingMs));
+      const answer = await run("import", token ?? "", extended ? 1 : 0, hold);
       return answer[0] === "OK";
     },
     async release(holdId) {
@@ -274,6 +260,17 @@ export function createHoldStore(options: {
       return (await run("finish", token, generation, runId))[0] === "OK";
     },
   };
+}
+
+/** A hold as the script takes it. Whose it is goes as one text, which the script compares as a whole and stores on one line. */
+function packed(
+  { holdId, callKey, owner, orderId, lines: asked }: Omit<PlaceRequest, "ttlMs">,
+  ttlMs: number,
+): (string | number)[] {
+  const hold = [holdId, callKey, JSON.stringify([owner, orderId]), ttlMs];
+  const lines = asked.length === 1 ? asked : aggregate(asked);
+  for (const { sku, quantity } of lines) hold.push(sku, quantity);
+  return hold;
 }
 
 function toPlaced(answer: readonly string[]): Placed {
