@@ -12,7 +12,7 @@ export interface Crew {
 }
 
 const POLL_MS = 150;
-/** Work that somebody has begun and a kill has interrupted is looked for more seldom. */
+/** Work that somebody has begun and a kill has interrupted is looked for more seldom, while there is other work. */
 const RARE_EVERY = 8;
 const PATIENCE_MS = 90_000;
 const PICKER: Pick<Ask, "sub" | "role"> = { sub: "u-picker", role: "picker" };
@@ -63,7 +63,7 @@ async function worker<T extends { readonly id: string }>(
   const busy = new Map<string, Promise<void>>();
   for (let round = 0; !signal.aborted; round++) {
     const found = await work.often();
-    if (round % RARE_EVERY === 0) found.push(...(await work.seldom()));
+    if (round % RARE_EVERY === 0 || found.length === 0) found.push(...(await work.seldom()));
     for (const one of found) {
       if (busy.size >= hands) break;
       if (busy.has(one.id)) continue;

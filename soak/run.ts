@@ -18,7 +18,7 @@ import { type CrashPoint, crashPoints } from "./points.ts";
 import { untilRest } from "./rest.ts";
 import { openReturnsDesk } from "./returns.ts";
 import { startMortalStores } from "./stores.ts";
-import { pause, waitFor } from "./time.ts";
+import { nowAndThen, pause, waitFor } from "./time.ts";
 
 export interface SoakOptions {
   readonly minutes: number;
@@ -79,7 +79,6 @@ const SCARCE = 6;
 const SCARCE_PER_MINUTE = 20;
 const MIN_SCARCE = 12;
 const MAX_ORDERS = 150_000;
-const TELL_MS = 5_000;
 const WATCH_MS = 1_500;
 /** A run that is too short for its kills and crash points goes on for so much longer at most. */
 const OVERTIME_MS = 300_000;
@@ -133,11 +132,12 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
         await nemesis.stop();
         await customers.stop();
         await desk.stop();
-        const note = (left: number) => progress.note(`${left} orders are left that nobody has begun to pick`);
+        const tell = nowAndThen(progress.note);
+        const note = (left: number) => tell(`${left} orders are left that nobody has begun to pick`);
         return closeShop({ center, client, callers: options.callers, note });
       },
     );
-    const restless = await progress.step("Wait until all orders have ended", "", () =>
+    const restless = await progress.step("Wait until all orders have ended", "some minutes", () =>
       untilRest(center, client, [...assortment.units.keys()], progress),
     );
     await crew.stop();
@@ -202,15 +202,13 @@ async function loadFor(
 ): Promise<{ loadSeconds: number; accepted: number; ended: number }> {
   const startMs = performance.now();
   const endMs = startMs + minutes * 60_000;
-  let toldMs = startMs;
+  const tell = nowAndThen(progress.note);
   const isOver = (nowMs: number) => (nowMs >= endMs && nemesis.isDone()) || nowMs >= endMs + OVERTIME_MS;
   while (!signal.aborted && !isOver(performance.now())) {
     await pause(250);
-    if (performance.now() - toldMs < TELL_MS) continue;
-    toldMs = performance.now();
-    const perMinute = Math.round(tally.accepted / ((toldMs - startMs) / 60_000));
+    const perMinute = Math.round(tally.accepted / ((performance.now() - startMs) / 60_000));
     const points = [...nemesis.hits.values()].reduce((sum, hits) => sum + hits, 0);
-    progress.note(`${tally.accepted} orders accepted (${perMinute} a minute), ${points} crash points hit`);
+    tell(`${tally.accepted} orders accepted (${perMinute} a minute), ${points} crash points hit`);
   }
   if (signal.aborted) throw new Error("Stopped.");
   const { accepted } = tally;

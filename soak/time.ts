@@ -20,3 +20,15 @@ export async function waitFor(
     await pause(intervalMs);
   }
 }
+
+const TELL_MS = 10_000;
+
+/** Passes a word on at once and then one in ten seconds at most: a log is read by people. */
+export function nowAndThen(tell: (text: string) => void): (text: string) => void {
+  let toldMs = Number.NEGATIVE_INFINITY;
+  return (text) => {
+    if (performance.now() - toldMs < TELL_MS) return;
+    toldMs = performance.now();
+    tell(text);
+  };
+}
