@@ -153,7 +153,7 @@ const commands = [
   ),
   fc
     .tuple(
-      fc.uniqueArray(idArb, { maxLength: 2 }),
+      fc.array(idArb, { maxLength: 3 }),
       fc.uniqueArray(mirrorArb, { maxLength: 3, selector: (m) => m.sku }),
     )
     .map(([ids, mirrors]) =>

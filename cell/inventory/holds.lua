@@ -108,17 +108,19 @@ local function readHold(id)
   return unpackHold(redis.call("GET", HOLD .. id))
 end
 
--- Gives the units of open holds back and takes their ids out of the expiry index. Of each its lines as they were
--- written, which are empty where it was not open.
+-- Gives the units of open holds back and takes their ids out of the expiry index; an id that is named twice counts once. Of each its
+-- lines as they were written, which are empty where it was not open.
 local function giveBack(ids)
-  local units, lines = {}, {}
+  local units, lines, seen = {}, {}, {}
   inPieces(#ids, function(from, to)
     local keys = {}
     for i = from, to do
       keys[#keys + 1] = HOLD .. ids[i]
     end
     for i, value in ipairs(redis.call("MGET", unpack(keys))) do
-      local hold = unpackHold(value)
+      local id = ids[from + i - 1]
+      local hold = not seen[id] and unpackHold(value)
+      seen[id] = true
       lines[from + i - 1] = hold and hold.lines or ""
       for sku, count in pairs(linesOf(hold and hold.lines)) do
         units[sku] = (units[sku] or 0) + count
