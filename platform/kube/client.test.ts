@@ -152,6 +152,26 @@ describe("a guarded client", () => {
     expect(server.requests.length).toBe(sent);
     expect((await guarded.get(WIDGET, NAME)).ok).toBe(true);
   });
+  it("asks for the right last of all, and again before it repeats", async () => {
+    const sent = server.requests.length;
+    const order: string[] = [];
+    const lost = client.guardedBy({
+      valid: () => {
+        order.push("asked");
+        return false;
+      },
+    });
+    expect(await lost.apply(WIDGET, widget("a"))).toMatchObject({ code: "notLeader" });
+    expect([order, server.requests.length]).toEqual([["asked"], sent]);
+    server.fail(
+      ({ verb }) => verb === "patch",
+      (_request, response) => sendStatus(response, 429, { retryAfterSeconds: 0 }),
+    );
+    let asked = 0;
+    const losing = client.guardedBy({ valid: () => ++asked === 1 });
+    expect(await losing.apply(WIDGET, widget("a"))).toMatchObject({ code: "notLeader" });
+    expect([asked, server.requests.length]).toEqual([2, sent + 1]);
+  });
   it("breaks off a write when the right is lost", async () => {
     const right = new AbortController();
     server.fail(

@@ -154,19 +154,26 @@ function clientOver(transport: Transport, fieldManager: string, guard: WriteGuar
     options: CallOptions | undefined,
   ): Promise<KubeResult<T>> {
     const writes = request.method !== "GET";
-    if (writes && guard !== undefined && !guard.valid())
-      return {
-        ok: false,
-        code: "notLeader",
-        message: "this process does not hold the lease: nothing was sent",
-      };
+    let isRefused = false;
+    // Asked for each try, and last of all: a process may be paused at any moment before, and the lease is another's when it goes on.
+    const mayStart = () => {
+      isRefused = writes && guard !== undefined && !guard.valid();
+      return !isRefused;
+    };
     const signals = [options?.signal, writes ? guard?.signal : undefined].filter((one) => one !== undefined);
     const outcome = await transport.call({
       ...request,
       timeoutMs: options?.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       attempts: options?.attempts ?? DEFAULT_ATTEMPTS,
       signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0],
+      mayStart,
     });
+    if (isRefused)
+      return {
+        ok: false,
+        code: "notLeader",
+        message: "this process does not hold the lease: nothing was written",
+      };
     const failure = failureOfOutcome(outcome);
     if (failure !== undefined) return failure;
     try {

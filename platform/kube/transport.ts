@@ -9,6 +9,8 @@ export interface TransportRequest {
   readonly body?: string;
   readonly contentType?: string;
   readonly signal?: AbortSignal | undefined;
+  /** Asked right before each try is handed over, with nothing to wait for in between; false ends the call as `aborted`. */
+  readonly mayStart?: (() => boolean) | undefined;
   /** Whole call with its repetitions. */
   readonly timeoutMs: number;
   /** Tries in all; 1 for callers that have their own backoff. */
@@ -21,6 +23,8 @@ export interface TransportAnswer {
   readonly body: string;
   readonly retryAfterMs?: number;
 }
+
+class NotStarted extends Error {}
 
 /** No answer: `aborted` by the caller, `timeout` of the call, `connection` for everything else. */
 export interface TransportFailure {
@@ -91,6 +95,7 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
     fresh = false,
   ): Promise<Dispatcher.ResponseData> {
     const credentials = await config.credentials({ fresh });
+    if (request.mayStart?.() === false) throw new NotStarted("the call was not allowed to start any more");
     const startMs = time.monotonicMs();
     const method = request.method;
     try {
@@ -127,6 +132,7 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
       const response = await exchange("calls", { ...request, signal });
       return toAnswer(response, await response.body.text());
     } catch (error) {
+      if (error instanceof NotStarted) return { kind: "aborted", message: error.message };
       return { kind: "connection", message: describeError(error) };
     }
   }
