@@ -207,7 +207,6 @@ describe("lock files", () => {
     readonly dependencies?: Readonly<Record<string, string>>;
     readonly optionalDependencies?: Readonly<Record<string, string>>;
     readonly resolved?: string;
-    readonly link?: boolean;
   }
   const locks = tracked.split("\n").filter((file) => /(^|\/)package-lock\.json$/.test(file));
 

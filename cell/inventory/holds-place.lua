@@ -20,12 +20,21 @@ local function writeHold(hold, expiresAt, createdAt, extended)
   redis.call("ZADD", EXPIRY, text(expiresAt), hold[ID])
 end
 
+local function skusOf(holds)
+  local skus, seen = {}, {}
+  for _, hold in ipairs(holds) do
+    for i = LINES, #hold, 2 do
+      if not seen[hold[i]] then
+        seen[hold[i]], skus[#skus + 1] = true, hold[i]
+      end
+    end
+  end
+  return skus
+end
+
 -- Of each SKU of which too little is free what was asked for and what there is; `own` units do not count against it.
 local function shortages(hold, own)
-  local skus, short = {}, {}
-  for i = LINES, #hold, 2 do
-    skus[#skus + 1] = hold[i]
-  end
+  local skus, short = skusOf({ hold }), {}
   local sellable, reserved = fieldsOf(SELLABLE, skus), fieldsOf(RESERVED, skus)
   for i = LINES, #hold, 2 do
     local sku, wanted = hold[i], hold[i + 1]
@@ -125,18 +134,6 @@ local function rates(limit, skus)
     end
   end
   return tooOften, writeRates
-end
-
-local function skusOf(holds)
-  local skus, seen = {}, {}
-  for _, hold in ipairs(holds) do
-    for i = LINES, #hold, 2 do
-      if not seen[hold[i]] then
-        seen[hold[i]], skus[#skus + 1] = true, hold[i]
-      end
-    end
-  end
-  return skus
 end
 
 -- place maxLifeMs rateLimit holds : holds (in JSON) in the order in which they were asked for. Those that are
