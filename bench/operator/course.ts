@@ -74,7 +74,7 @@ const BATCH = 50;
 /** Sends one contender over the whole course. */
 export async function runCourse(options: CourseOptions): Promise<Figures> {
   const { stack, contender, centers, report, signal } = options;
-  const where = { dir: stack.dir, kubeconfigPath: stack.server.kubeconfigPath };
+  const where = { dir: stack.dir, kubeconfigPath: stack.operatorKubeconfig };
   let operator: Operator | undefined;
   const watcher = await watchCenters(stack.client, signal);
   try {

@@ -10,6 +10,7 @@ import { createKubeClient, type KubeClient } from "../../platform/kube/client.ts
 import { loadClusterConfig } from "../../platform/kube/config.ts";
 import { KINDS } from "../../platform/kube/kinds.ts";
 import { silentLog, silentMetrics } from "../../platform/kube/ports.ts";
+import { operatorKubeconfig } from "./account.ts";
 import { NAMESPACE } from "./contender.ts";
 import { startKwok } from "./kwok.ts";
 import { must, until } from "./must.ts";
@@ -22,6 +23,8 @@ export interface Stack {
   readonly dir: string;
   readonly server: ApiServer;
   readonly client: KubeClient;
+  /** Who a contender is to the API server. */
+  readonly operatorKubeconfig: string;
   /** Everything but the operator. */
   readonly processes: readonly ProcessRecord[];
   close(): Promise<void>;
@@ -62,7 +65,10 @@ export async function startStack(options: {
     const { kubeconfigPath } = server;
     const kwok = await startKwok({ program, kubeconfigPath, client, dir, centers, podsPerCenter });
     undo.push(() => stopProcess(kwok));
-    return { dir, server, client, processes: [...server.processes, kwok], close };
+    return {
+      ...{ dir, server, client, close, processes: [...server.processes, kwok] },
+      operatorKubeconfig: await operatorKubeconfig(server, client, dir),
+    };
   } catch (error) {
     await close();
     throw error;
