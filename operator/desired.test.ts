@@ -72,6 +72,18 @@ describe.each(["Separate", "Compact"] as const)("%s", (topology) => {
     expect({ starting, migrating, rollingOut, ready: summary(world) }).toMatchSnapshot();
   });
 
+  it("has what bounds and closes pods before any pod, and what the quota need not hold back before the quota", () => {
+    const kinds = createWorld(center({ topology }))
+      .settle()
+      .objects.map(({ kind }) => kind);
+    const first = (kind: string) => kinds.indexOf(kind);
+    const last = (kind: string) => kinds.lastIndexOf(kind);
+    expect(first("Namespace")).toBe(0);
+    for (const kind of ["ResourceQuota", "LimitRange", "NetworkPolicy", "ServiceAccount"])
+      expect(last(kind), kind).toBeLessThan(first("StatefulSet"));
+    for (const kind of ["Service", "Secret"]) expect(last(kind), kind).toBeLessThan(first("ResourceQuota"));
+  });
+
   it("is, when ready, exactly these objects and this status", async () => {
     const world = provisionedWorld(center({ topology }));
     const plan = world.settle();

@@ -11,6 +11,7 @@ import { buildDisruptionBudgets } from "./build/disruption.ts";
 import { buildFenceJob, buildProvisionJob, buildRetireJob, provisionHash } from "./build/jobs.ts";
 import { buildLimitRange, buildNamespace } from "./build/namespace.ts";
 import { buildNetworkPolicies } from "./build/network.ts";
+import { inOrderOfWriting } from "./build/order.ts";
 import { perCell } from "./build/percell.ts";
 import { buildIsolationJob } from "./build/probe.ts";
 import { buildQuota } from "./build/quota.ts";
@@ -224,25 +225,24 @@ function outcomeOf(job: KubeObject, observed: Observed): JobOutcome {
   return jobOutcome(find(observed, "Job", job.metadata.name), observed.pods);
 }
 
-/** Of the base what depends on the cell alone: what comes before the Secrets and what comes after them. */
+/** Of the base what depends on the cell alone. */
 const buildFixed = perCell((cell) => {
   const stores = [...buildDatabase(cell), ...buildCache(cell)].map(withRevision);
   const workloads = [...stores, buildProvisionJob(cell), ...buildSliceDeployments(cell, "")];
-  return {
-    before: [
-      buildNamespace(cell),
-      buildQuota(cell, workloads),
-      buildLimitRange(cell),
-      ...buildNetworkPolicies(cell),
-      ...buildServiceAccounts(cell),
-    ],
-    after: [...stores, ...buildSliceServices(cell), ...buildDisruptionBudgets(cell)],
-  };
+  return [
+    buildNamespace(cell),
+    buildQuota(cell, workloads),
+    buildLimitRange(cell),
+    ...buildNetworkPolicies(cell),
+    ...buildServiceAccounts(cell),
+    ...stores,
+    ...buildSliceServices(cell),
+    ...buildDisruptionBudgets(cell),
+  ];
 });
 
-/** Everything that may exist before the schema does; the namespace first, the quota before any pod. */
+/** Everything that may exist before the schema does. */
 function buildBase(cell: Cell, observed: Observed, random: () => string): KubeObject[] {
-  const { before, after } = buildFixed(cell);
   const secrets = buildSecrets(cell, {
     existing: secretData(observed.objects),
     cellKey: observed.cellKey,
@@ -250,7 +250,7 @@ function buildBase(cell: Cell, observed: Observed, random: () => string): KubeOb
     gatewayKeys: observed.gatewayKeys,
     random,
   });
-  return [...before, buildRecovery(cell, secrets), ...secrets, ...after];
+  return inOrderOfWriting([...buildFixed(cell), buildRecovery(cell, secrets), ...secrets]);
 }
 
 function isRolledOut(deployment: KubeObject, observed: Observed): boolean {
