@@ -33,7 +33,7 @@ export const CLUSTER_GRANTS: readonly Grant[] = [
   {
     ref: FULFILLMENT_CENTER,
     subresource: "status",
-    verbs: ["patch"],
+    verbs: ["update"],
     why: "reports conditions and the epoch",
   },
   {

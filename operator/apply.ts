@@ -137,27 +137,17 @@ function isPassing(failure: KubeFailure): boolean {
 }
 
 /** Writes the status when it says something new; refused with a conflict when the center has changed since it was read. */
-export async function applyStatus(
+export async function writeStatus(
   writer: Writer,
   fc: FulfillmentCenter,
   status: FulfillmentCenterStatus,
   signal: AbortSignal,
 ): Promise<KubeFailure | undefined> {
-  const { name, uid, resourceVersion } = fc.metadata;
-  const result = await writer.applier.applyStatus(
-    {
-      apiVersion: API_VERSION,
-      kind: FULFILLMENT_CENTER.kind,
-      metadata: {
-        name,
-        ...(uid === undefined ? {} : { uid }),
-        // A number is issued once: on a stale copy the write must be refused. The uid alone is no condition: the API server
-        // writes the status of a namesake in spite of it.
-        ...(resourceVersion === undefined ? {} : { resourceVersion }),
-      },
-      status,
-    },
-    { owner: name, signal },
+  const { metadata } = fc;
+  const result = await writer.applier.writeStatus(
+    // A number is issued once: on a stale copy, whose version is another, the write is refused.
+    { apiVersion: API_VERSION, kind: FULFILLMENT_CENTER.kind, metadata, status },
+    { owner: metadata.name, signal },
   );
   return result.ok ? undefined : result;
 }

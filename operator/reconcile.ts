@@ -5,7 +5,7 @@ import { isConditionTrue, isDeleting } from "../platform/kube/objects.ts";
 import type { KubeLog, KubeMetrics } from "../platform/kube/ports.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import type { OperatorSettings } from "./api/settings.ts";
-import { applyPlan, applyStatus, type Writer, writeFinalizer } from "./apply.ts";
+import { applyPlan, type Writer, writeFinalizer, writeStatus } from "./apply.ts";
 import type { BrokerWatch } from "./brokers.ts";
 import { forgetCell, kafkaBrokers } from "./build/cell.ts";
 import type { Chance } from "./chance.ts";
@@ -109,13 +109,13 @@ async function writeCenter(
   { change, status }: { readonly change: Plan["finalizer"]; readonly status: Plan["status"] },
   signal: AbortSignal,
 ): Promise<KubeFailure | undefined> {
-  if (change === "keep") return applyStatus(writer, fc, status, signal);
+  if (change === "keep") return writeStatus(writer, fc, status, signal);
   const written = await writeFinalizer(writer, fc, change, signal);
   if (!written.ok) return written;
   // One that was let go may be gone by now.
   return change === "remove"
     ? undefined
-    : applyStatus(writer, { ...fc, metadata: written.value.metadata }, status, signal);
+    : writeStatus(writer, { ...fc, metadata: written.value.metadata }, status, signal);
 }
 
 function resultOf(

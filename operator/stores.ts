@@ -94,6 +94,7 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
 
   const centers = follow<FulfillmentCenter>(FULFILLMENT_CENTER, {
     index: [BY_REGION, ({ spec }) => [spec.region]],
+    transform: wholeMetadata,
   });
   const tables = follow<RoutingTable>(ROUTING_TABLE);
   // All namespaces, not only ours: one that somebody else made under a cell's name must be seen.
@@ -129,7 +130,12 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
   };
 }
 
-/** Of a namespace only its name, marks and what keeps it from being gone are read. */
+/** A status is written with the metadata that was read: an annotation left out would no longer be the writer's who had set it. */
+function wholeMetadata<T extends KubeObject>(object: T): T {
+  const { managedFields: _history, ...metadata } = object.metadata;
+  return { ...object, metadata };
+}
+
 /** Centers that an object may belong to: its label can be changed by hand, its namespace cannot. */
 export function centersOf({ metadata }: KubeObject): string[] {
   const label = metadata.labels?.[LABELS.center];

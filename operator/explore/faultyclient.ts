@@ -29,7 +29,7 @@ const VERBS = [
   "listAll",
   "create",
   "apply",
-  "applyStatus",
+  "updateStatus",
   "update",
   "patch",
   "remove",

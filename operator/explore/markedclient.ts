@@ -16,7 +16,7 @@ export interface MarkedClient {
   readonly dead: ReadonlySet<string>;
 }
 
-const WRITES = ["create", "apply", "applyStatus", "update", "patch", "remove"] as const;
+const WRITES = ["create", "apply", "updateStatus", "update", "patch", "remove"] as const;
 const DEAD = { ok: false, code: "aborted", message: "the process is dead" } as const;
 const EXPIRED = `${JSON.stringify({ type: "ERROR", object: { kind: "Status", code: 410, reason: "Expired" } })}\n`;
 

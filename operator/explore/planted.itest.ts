@@ -1,6 +1,5 @@
 import { expect, it } from "vitest";
 import type { KubeClient } from "../../platform/kube/client.ts";
-import type { KubeObject } from "../../platform/kube/objects.ts";
 import { exploreFlow } from "./exhaustive.ts";
 import { createExplorer } from "./explore.ts";
 import { parseFaults } from "./faults.ts";
@@ -15,9 +14,11 @@ const overwritesSecrets = (client: KubeClient): KubeClient => ({
 /** An operator that issues a number without looking whether the center has changed since it was read. */
 const issuesBlindly = (client: KubeClient): KubeClient => ({
   ...client,
-  applyStatus: (ref, object, call) => {
-    const { resourceVersion: _version, ...metadata } = object.metadata;
-    return client.applyStatus(ref, { ...object, metadata } as KubeObject as never, call);
+  updateStatus: async (ref, object, call) => {
+    const live = await client.get(ref, object.metadata);
+    if (!live.ok) return live;
+    const { metadata } = live.value;
+    return client.updateStatus(ref, { ...object, metadata }, call);
   },
 });
 

@@ -167,32 +167,37 @@ export function describeContract(title: string, mark: string, start: () => Promi
       const { uid, resourceVersion } = made.metadata;
       const withStatus = (epoch: number, metadata: object) =>
         ({ ...center(name), metadata: { name, ...metadata }, status: { epoch } }) as KubeObject;
-      const written = must(await us.applyStatus(FULFILLMENT_CENTER, withStatus(1, { uid, resourceVersion })));
+      const written = must(
+        await us.updateStatus(FULFILLMENT_CENTER, withStatus(1, { uid, resourceVersion })),
+      );
       expect(written.status).toMatchObject({ epoch: 1 });
       expect(written.metadata.generation).toBe(made.metadata.generation);
-      const late = await us.applyStatus(FULFILLMENT_CENTER, withStatus(2, { resourceVersion }));
+      const late = await us.updateStatus(FULFILLMENT_CENTER, withStatus(2, { resourceVersion }));
       expect(code(late)).toBe("conflict");
       const spec = { ...(center(name).spec as object), mode: "Draining" };
       const patched = must(await us.patch(FULFILLMENT_CENTER, { name }, { spec, status: { epoch: 9 } }));
       expect(patched.status).toMatchObject({ epoch: 1 });
       expect(patched.metadata.generation).toBe((made.metadata.generation ?? 0) + 1);
       must(await us.remove(FULFILLMENT_CENTER, { name }));
-      expect(code(await us.applyStatus(FULFILLMENT_CENTER, withStatus(3, {})))).toBe("notFound");
+      const gone = await us.updateStatus(FULFILLMENT_CENTER, withStatus(3, { uid, resourceVersion }));
+      expect(code(gone)).toBe("notFound");
     });
 
-    it("of a namesake is written in spite of the uid, and only the version keeps it", async () => {
+    it("of a namesake is not written, nor one that names no version", async () => {
       const name = fresh("namesake");
       const { uid, resourceVersion } = must(await us.create(FULFILLMENT_CENTER, center(name))).metadata;
       must(await us.remove(FULFILLMENT_CENTER, { name }));
-      must(await us.create(FULFILLMENT_CENTER, center(name)));
+      const other = must(await us.create(FULFILLMENT_CENTER, center(name))).metadata;
       const late = (metadata: object) =>
-        us.applyStatus(FULFILLMENT_CENTER, {
+        us.updateStatus(FULFILLMENT_CENTER, {
           ...center(name),
           metadata: { name, ...metadata },
           status: { epoch: 1 },
         } as KubeObject);
       expect(code(await late({ uid, resourceVersion }))).toBe("conflict");
-      expect(code(await late({ uid }))).toBe("ok");
+      expect(code(await late({ uid, resourceVersion: other.resourceVersion }))).toBe("conflict");
+      expect(code(await late({ uid: other.uid }))).toBe("invalid");
+      expect(code(await late({ resourceVersion: other.resourceVersion }))).toBe("ok");
       must(await us.remove(FULFILLMENT_CENTER, { name }));
     });
 

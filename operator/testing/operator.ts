@@ -70,7 +70,7 @@ export async function startTestOperator(
   };
 }
 
-const WRITING = ["create", "apply", "applyStatus", "patch", "remove", "update"] as const;
+const WRITING = ["create", "apply", "updateStatus", "patch", "remove", "update"] as const;
 type Verb = (typeof WRITING)[number];
 type Send = () => Promise<unknown>;
 

@@ -136,29 +136,29 @@ describe("apply", () => {
   });
 });
 
-describe("applyStatus", () => {
-  const applyStatus = (ready: boolean) => applier.applyStatus({ ...widget("a"), status: { ready } }, OWNER);
+describe("writeStatus", () => {
+  const writeStatus = (ready: boolean) => applier.writeStatus({ ...live(), status: { ready } }, OWNER);
   it("writes once for each change, also while the store lags", async () => {
     await apply({ size: 1 });
     show();
     const before = writes();
-    await applyStatus(true);
-    await applyStatus(true);
+    await writeStatus(true);
+    await writeStatus(true);
     show();
-    await applyStatus(true);
+    await writeStatus(true);
     expect(writes() - before).toBe(1);
-    await applyStatus(false);
-    await applyStatus(true);
+    await writeStatus(false);
+    await writeStatus(true);
     expect(writes() - before).toBe(3);
     expect(live().status).toEqual({ ready: true });
   });
   it("writes again what somebody changed", async () => {
     await apply({ size: 1 });
-    await applyStatus(true);
+    await writeStatus(true);
     show();
     meddle({ status: { ready: false } }, "status");
     show();
-    await applyStatus(true);
+    await writeStatus(true);
     expect(live().status).toEqual({ ready: true });
   });
 });

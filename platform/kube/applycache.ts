@@ -51,8 +51,11 @@ export interface Applier {
     object: KubeObject,
     options: { owner: string; signal?: AbortSignal },
   ): Promise<KubeResult<KubeObject>>;
-  /** Applies `object.status` on the status subresource, unless the store shows an equal status already. */
-  applyStatus(
+  /**
+   * Writes `object.status`, unless the store shows an equal status already; `conflict` when the object is no longer at the version
+   * that its metadata names.
+   */
+  writeStatus(
     object: KubeObject,
     options: { owner: string; signal?: AbortSignal },
   ): Promise<KubeResult<ApplyOutcome>>;
@@ -305,7 +308,7 @@ export function createApplier(options: ApplierOptions): Applier {
       const made = before === undefined && store === undefined;
       return { ok: true, value: { kind: "applied", changed, object: result.value, repeated, before, made } };
     },
-    async applyStatus(object, { owner, signal }) {
+    async writeStatus(object, { owner, signal }) {
       const ref = refOf(object);
       const live = storeOf(ref)?.get(keyOf(object));
       const key = entryKey(ref, object, "status");
@@ -315,7 +318,7 @@ export function createApplier(options: ApplierOptions): Applier {
       // The server may store a status differently from how it was written (pruned fields): then the entry knows.
       if (live !== undefined && (same && entry ? entry.hash === hash : hashOf(live.status) === hash))
         return { ok: true, value: { kind: "unchanged", object: live } };
-      const result = await client.applyStatus(ref, object, signal ? { signal } : {});
+      const result = await client.updateStatus(ref, object, signal ? { signal } : {});
       if (!result.ok) return result;
       remember(key, hash, result.value.metadata.resourceVersion);
       note(owner, ref, result.value, result.value.metadata.resourceVersion);

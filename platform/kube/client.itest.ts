@@ -114,15 +114,17 @@ it("deletes only the object that it knows, and writes a status only for the stat
     status: { observedGeneration: 1 },
   });
   const another = "00000000-0000-0000-0000-000000000000";
-  expect(await client.applyStatus(KINDS.deployment, status({ uid: another }))).toMatchObject({
-    ...{ ok: false, code: "invalid", status: 422 },
-    message: expect.stringContaining("metadata.uid"),
+  expect(
+    await client.updateStatus(KINDS.deployment, status({ uid: another, resourceVersion })),
+  ).toMatchObject({
+    ...{ ok: false, code: "conflict", status: 409 },
+    message: expect.stringContaining("UID"),
   });
-  expect(await client.applyStatus(KINDS.deployment, status({ uid, resourceVersion }))).toMatchObject({
+  expect(await client.updateStatus(KINDS.deployment, status({ uid, resourceVersion }))).toMatchObject({
     ok: true,
     value: { spec: { replicas: 1 }, status: { observedGeneration: 1 } },
   });
-  expect(await client.applyStatus(KINDS.deployment, status({ uid, resourceVersion }))).toMatchObject({
+  expect(await client.updateStatus(KINDS.deployment, status({ uid, resourceVersion }))).toMatchObject({
     ...{ ok: false, code: "conflict", status: 409 },
   });
   const name = { name: "conditions", namespace: "default" };

@@ -143,7 +143,7 @@ describe("a guarded client", () => {
     const writes = [
       guarded.create(WIDGET, widget("b")),
       guarded.apply(WIDGET, widget("a", { size: 2 })),
-      guarded.applyStatus(WIDGET, { ...widget("a"), status: { ready: true } }),
+      guarded.updateStatus(WIDGET, { ...widget("a"), status: { ready: true } }),
       guarded.update(WIDGET, widget("a")),
       guarded.patch(WIDGET, NAME, { spec: { size: 3 } }),
       guarded.remove(WIDGET, NAME),
@@ -263,11 +263,14 @@ describe("conditions of writes", () => {
       metadata: { ...NAME, ...metadata },
       status: { ready: true },
     });
-    await client.apply(WIDGET, widget("a", { size: 2 }));
-    expect(await client.applyStatus(WIDGET, status({ uid, resourceVersion }))).toMatchObject({
-      code: "conflict",
-    });
-    expect((await client.applyStatus(WIDGET, status({ uid }))).ok).toBe(true);
+    const moved = await client.apply(WIDGET, widget("a", { size: 2 }));
+    if (!moved.ok) throw new Error(moved.message);
+    const now = moved.value.metadata.resourceVersion;
+    const written = (metadata: object) => client.updateStatus(WIDGET, status(metadata));
+    expect(await written({ uid, resourceVersion })).toMatchObject({ code: "conflict" });
+    expect(await written({ uid: "another", resourceVersion: now })).toMatchObject({ code: "conflict" });
+    expect(await written({ uid })).toMatchObject({ code: "invalid" });
+    expect((await written({ uid, resourceVersion: now })).ok).toBe(true);
   });
 });
 

@@ -1,7 +1,7 @@
 import type { ClusterConfig } from "./config.ts";
 import { failureOfOutcome, type KubeFailure, type KubeResult } from "./failures.ts";
 import { apiVersionOf, type KubeObject, type ObjectName, type ResourceRef } from "./objects.ts";
-import { asWish, collectionPath, conditionOf, objectPath, queryOf } from "./paths.ts";
+import { asWish, collectionPath, objectPath, queryOf, statusOnly } from "./paths.ts";
 import { type KubeLog, type KubeMetrics, type KubeTime, systemTime } from "./ports.ts";
 import { createTransport, type Transport, type TransportRequest } from "./transport.ts";
 
@@ -90,13 +90,14 @@ export interface KubeClient {
     options?: WriteOptions & { force?: boolean; fieldManager?: string; ifVersion?: string },
   ): Promise<KubeResult<T>>;
   /**
-   * Server-side apply of `object.status` only. A resourceVersion in its metadata is a condition: `conflict` when the live
-   * object has another one. A uid is none for custom resources: the status of a namesake is written.
+   * PUT of `object.status`, which costs the server less than an apply or a patch. Needs metadata.resourceVersion and answers
+   * `conflict` when the live object has moved on or has another uid. Of the metadata nothing is changed; it is to be as it was
+   * read, since the server takes what is missing for given up by whoever had set it.
    */
-  applyStatus<T extends KubeObject>(
+  updateStatus<T extends KubeObject>(
     ref: ResourceRef,
     object: T,
-    options?: CallOptions & { fieldManager?: string },
+    options?: CallOptions,
   ): Promise<KubeResult<T>>;
   /** PUT: needs metadata.resourceVersion and answers `conflict` when the object has moved on. */
   update<T extends KubeObject>(ref: ResourceRef, object: T, options?: CallOptions): Promise<KubeResult<T>>;
@@ -231,10 +232,10 @@ function clientOver(transport: Transport, fieldManager: string, guard: WriteGuar
         asWish(object, options?.ifVersion),
         options,
       ),
-    applyStatus: (ref, object, options) =>
-      serverSideApply(
-        `${objectPath(ref, object.metadata)}/status${queryOf({ fieldManager: options?.fieldManager ?? fieldManager, force: true })}`,
-        { ...conditionOf(object), status: object.status },
+    updateStatus: (ref, object, options) =>
+      put(
+        `${objectPath(ref, object.metadata)}/status${queryOf({ fieldManager })}`,
+        statusOnly(object),
         options,
       ),
     update: (ref, object, options) =>

@@ -25,19 +25,10 @@ export function queryOf(values: Record<string, string | number | boolean | undef
   return text === "" ? "" : `?${text}`;
 }
 
-/** Which object is meant and, when the caller said so, in which incarnation and state: then the server checks it. */
-export function conditionOf(object: KubeObject) {
-  const { name, namespace, uid, resourceVersion } = object.metadata;
-  return {
-    apiVersion: object.apiVersion,
-    kind: object.kind,
-    metadata: {
-      name,
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
-    },
-  };
+/** What a write of the status needs: which object in which state, and its status. The history of its fields is the server's. */
+export function statusOnly<T extends KubeObject>({ apiVersion, kind, metadata, status }: T) {
+  const { managedFields: _history, ...known } = metadata;
+  return { apiVersion, kind, metadata: known, status };
 }
 
 /**

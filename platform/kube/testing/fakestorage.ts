@@ -240,6 +240,13 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
     },
     update(collection, object, part, manager = "unknown") {
       const before = objectsOf(collection).get(keyOf(object));
+      if (before !== undefined && part === "status") {
+        const { uid, resourceVersion } = object.metadata;
+        if (resourceVersion === undefined)
+          return refuse(422, "Invalid", "metadata.resourceVersion: must be specified for an update");
+        if (uid !== undefined && uid !== before.metadata.uid)
+          return refuse(409, "Conflict", "the UID in the precondition does not match");
+      }
       return put(collection, before, object, part, taken(collection, before, manager));
     },
     merge(collection, key, patch, part, manager = "unknown") {

@@ -7,7 +7,7 @@ import {
   type ResourceRef,
   resourceName,
 } from "../objects.ts";
-import { asWish, conditionOf } from "../paths.ts";
+import { asWish, statusOnly } from "../paths.ts";
 import type { KubeTime } from "../ports.ts";
 import type { FakeAnswer, FakeChange, FakeStorage } from "./fakestorage.ts";
 
@@ -76,15 +76,8 @@ function clientOver(options: Shared, guard: WriteGuard | undefined): KubeClient 
           call?.force ?? true,
         ),
       ),
-    applyStatus: (ref, object, call) =>
-      write(call, () =>
-        storage.apply(
-          resourceName(ref),
-          copy({ ...conditionOf(object), status: object.status }),
-          call?.fieldManager ?? fieldManager,
-          "status",
-        ),
-      ),
+    updateStatus: (ref, object, call) =>
+      write(call, () => storage.update(resourceName(ref), copy(statusOnly(object)), "status", fieldManager)),
     update: (ref, object, call) =>
       write(call, () => storage.update(resourceName(ref), copy(object), "main", fieldManager)),
     patch: (ref, name, patch, call) => {
