@@ -1,10 +1,11 @@
+import { canonicalJson } from "../../platform/canonical.ts";
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { SLICE_NAMES, SLICE_PORTS } from "../../platform/slices.ts";
 import { ANNOTATIONS, cellNamespace } from "../api/names.ts";
 import { type Cell, cellImage, metadata } from "./cell.ts";
-import { hashOf } from "./hash.ts";
+import { hashOfText } from "./hash.ts";
 import { buildNetworkPolicies } from "./network.ts";
-import { perCellAnd } from "./percell.ts";
+import { perCell, perCellAnd } from "./percell.ts";
 import { buildPodTemplate } from "./pod.ts";
 import { CACHE_PORT, DATABASE_PORT, PROBED } from "./traffic.ts";
 
@@ -26,6 +27,11 @@ const RESOURCES = { requests: { cpu: "20m", memory: "64Mi" }, limits: { memory: 
  */
 export const buildIsolationJob = perCellAnd<readonly Neighbour[], KubeObject>(JSON.stringify, probeJob);
 
+/** Neighbours come and go while a fleet is made, and the policies stay: they are most of what is hashed. */
+const policiesOf = perCell((cell) => ({
+  text: canonicalJson(buildNetworkPolicies(cell).map((policy) => policy.spec)),
+}));
+
 function probeJob(cell: Cell, neighbours: readonly Neighbour[]): KubeObject {
   const spec = {
     // A store that is just being restarted makes an attempt unclear: it is repeated after 10, 20 and 40 seconds.
@@ -44,7 +50,7 @@ function probeJob(cell: Cell, neighbours: readonly Neighbour[]): KubeObject {
       },
     }),
   };
-  const name = `${ISOLATION_PROBE}-${hashOf([spec, buildNetworkPolicies(cell).map((policy) => policy.spec)])}`;
+  const name = `${ISOLATION_PROBE}-${hashOfText(`[${canonicalJson(spec)},${policiesOf(cell).text}]`)}`;
   const tried = neighbours.map((neighbour) => neighbour.name).join(",");
   return {
     apiVersion: "batch/v1",
