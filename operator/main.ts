@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { ConfigError, loadConfig } from "../platform/config.ts";
 import { createHealth } from "../platform/health.ts";
+import { giveBackWhenIdle } from "../platform/idleheap.ts";
 import { loadClusterConfig } from "../platform/kube/config.ts";
 import { createLogger, errorText } from "../platform/log.ts";
 import { createMetrics } from "../platform/metrics.ts";
@@ -47,6 +48,7 @@ async function main(): Promise<void> {
     "operator started",
   );
 
+  giveBackWhenIdle({ onCollected: (bytes) => log.debug(bytes, "garbage was collected in an idle moment") });
   const stop = new AbortController();
   const running = operator.run(stop.signal);
   const shutDown = onShutdown({
