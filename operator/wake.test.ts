@@ -56,7 +56,7 @@ describe("a change inside a cell", () => {
     const { center, changePod } = start();
     center("done", true);
     center("new-0", false);
-    expect(changePod("done")).toEqual([{ center: "done", delayMs: 5 }]);
+    expect(changePod("done")).toEqual([{ center: "done", delayMs: 0 }]);
     expect(changePod("new-0")).toEqual([{ center: "new-0", delayMs: burstOf(1) }]);
   });
 
@@ -66,6 +66,6 @@ describe("a change inside a cell", () => {
     expect(changePod("new-7")).toEqual([{ center: "new-7", delayMs: burstOf(300) }]);
     for (let index = 1; index < 300; index++) center(`new-${index}`, true);
     expect(changePod("new-0")).toEqual([{ center: "new-0", delayMs: burstOf(1) }]);
-    expect(changePod("new-7")).toEqual([{ center: "new-7", delayMs: 5 }]);
+    expect(changePod("new-7")).toEqual([{ center: "new-7", delayMs: 0 }]);
   });
 });

@@ -16,8 +16,6 @@ const BURST_MS = 200;
 /** With many cells under way each takes its time anyway: what changes in one meanwhile shares a pass. */
 const BURST_MS_PER_CELL = 2;
 const BURST_MAX_MS = 2_000;
-/** In a cell that is as it should be a change is a person's, or a failure: either is looked at soon. */
-const SOON_MS = 5;
 
 /** How long a change inside a cell that is not settled waits for others of that cell, while so many are not. */
 export function burstOf(unsettled: number): number {
@@ -57,7 +55,8 @@ export function wakeOnChange(stores: Stores, wakers: Wakers): void {
       // The first list of each kind brings every cell; the cells themselves are in it.
       if (initial) wakers.center(center, 0, "low");
       else if (unsettled.has(center)) wakers.center(center, burstOf(unsettled.size));
-      else wakers.center(center, SOON_MS);
+      // In a cell that is as it should be a change is a person's, or a failure.
+      else wakers.center(center, 0);
     }
   };
   for (const store of [...stores.owned, stores.pods, stores.claims, stores.autoscalers])
