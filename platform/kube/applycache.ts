@@ -1,7 +1,7 @@
 import { hash as digest } from "node:crypto";
 import { canonicalJson } from "../canonical.ts";
 import type { KubeClient } from "./client.ts";
-import { differences } from "./differences.ts";
+import { isWithin } from "./differences.ts";
 import type { KubeResult } from "./failures.ts";
 import {
   compareVersions,
@@ -195,7 +195,7 @@ export function createApplier(options: ApplierOptions): Applier {
     // Another writer moved the object, or this process is new: the fields themselves say whether that concerns us.
     if (hashAnnotation !== undefined && live.metadata.annotations?.[hashAnnotation] !== hash)
       return undefined;
-    if (differences(live, object, 1).length > 0) return undefined;
+    if (!isWithin(live, object)) return undefined;
     if (claim !== undefined && additionsOf(live, claim).length > 0) return undefined;
     remember(key, hash, live.metadata.resourceVersion);
     return live;

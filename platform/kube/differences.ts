@@ -8,6 +8,24 @@ export function differences(live: unknown, desired: unknown, limit = 8): string[
   return found;
 }
 
+/** Whether there are none, without a word on where: most objects are as desired, and paths cost more than the comparison. */
+export function isWithin(live: unknown, desired: unknown): boolean {
+  if (live === desired || desired === undefined) return true;
+  if (typeof desired !== "object" || desired === null) return false;
+  if (Array.isArray(desired)) {
+    if (!Array.isArray(live) || live.length !== desired.length) return false;
+    for (let index = 0; index < desired.length; index++)
+      if (!isWithin(live[index], desired[index])) return false;
+    return true;
+  }
+  if (typeof live !== "object" || live === null)
+    return live === undefined && Object.keys(desired).length === 0;
+  for (const name of Object.keys(desired))
+    if (!isWithin((live as Record<string, unknown>)[name], (desired as Record<string, unknown>)[name]))
+      return false;
+  return true;
+}
+
 function compare(live: unknown, desired: unknown, path: string, found: string[], limit: number): void {
   if (found.length >= limit || desired === undefined) return;
   if (Array.isArray(desired)) {

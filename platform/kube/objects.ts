@@ -197,6 +197,6 @@ export function onceFrozen<O extends object, R>(compute: (object: O) => R): (obj
 /** Freezes a value and all that is in it; what is frozen already counts as frozen all through. */
 export function deepFreeze<V>(value: V): V {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
-  for (const part of Object.values(value)) deepFreeze(part);
+  for (const part of Object.values(value)) if (typeof part === "object") deepFreeze(part);
   return Object.freeze(value);
 }
