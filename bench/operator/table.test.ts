@@ -26,7 +26,7 @@ function figures(contender: Figures["contender"], more: Partial<Figures> = {}): 
     mbPer1000: 300,
     idle: { seconds: 60, writes: 0, lists: 0, lease: 30 },
     eventToWriteMs: spread,
-    restart: { seconds: 2, calls: {}, writes: 0 },
+    restart: { seconds: 2, allSeconds: [2], calls: {}, writes: 0 },
     neighbours: { alone: spread, besideBroken: spread },
     ...more,
   };
@@ -62,7 +62,7 @@ describe("the table", () => {
   it("lets a restart take twice the peer's time, not more", () => {
     const peer = figures("controller-runtime");
     const restartedIn = (seconds: number) =>
-      figures("fulfillment-cells", { restart: { seconds, calls: {}, writes: 0 } });
+      figures("fulfillment-cells", { restart: { seconds, allSeconds: [seconds], calls: {}, writes: 0 } });
     expect(row(restartedIn(4), peer, "operator.restart_to_synced_seconds")?.ok).toBe(true);
     expect(row(restartedIn(4.1), peer, "operator.restart_to_synced_seconds")?.ok).toBe(false);
   });
