@@ -1,8 +1,9 @@
 import type { KubeClient } from "../../platform/kube/client.ts";
+import { KINDS } from "../../platform/kube/kinds.ts";
 import type { KubeObject, ResourceRef } from "../../platform/kube/objects.ts";
 import { centerNames, type Watcher } from "./centers.ts";
-import { SETTINGS } from "./contender.ts";
-import { must } from "./must.ts";
+import { NAMESPACE, SETTINGS } from "./contender.ts";
+import { must, until } from "./must.ts";
 import { type Quantiles, quantiles } from "./quantiles.ts";
 
 /** kwok leaves pods of this image pending; see stages.yaml. */
@@ -27,9 +28,9 @@ export async function measureNeighbours(options: {
   readonly stallMs: number;
   readonly signal: AbortSignal;
 }): Promise<Neighbours> {
-  const { client, watcher, batch } = options;
+  const { client, watcher, batch, signal } = options;
   const alone = await timeBatch("alone", options);
-  await refuseServices(client, `cell-${REFUSED}`);
+  await refuseServices(client, `cell-${REFUSED}`, signal);
   await watcher.create([REFUSED], SETTINGS.images.cell);
   await watcher.create([STUCK], NEVER_STARTS);
   const besideBroken = await timeBatch("beside", { ...options, batch });
@@ -55,8 +56,8 @@ async function timeBatch(
   return quantiles(names.map((name) => (watcher.readyMs.get(name)! - watcher.createdMs.get(name)!) / 1000));
 }
 
-/** An admission policy that lets no Service into one namespace. */
-async function refuseServices(client: KubeClient, namespace: string): Promise<void> {
+/** An admission policy that lets no Service into one namespace, nor into the bench's own, where it is seen to be in force. */
+async function refuseServices(client: KubeClient, namespace: string, signal: AbortSignal): Promise<void> {
   const make = (
     plural: string,
     kind: string,
@@ -72,7 +73,11 @@ async function refuseServices(client: KubeClient, namespace: string): Promise<vo
       spec: {
         failurePolicy: "Fail",
         matchConstraints: {
-          namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
+          namespaceSelector: {
+            matchExpressions: [
+              { key: "kubernetes.io/metadata.name", operator: "In", values: [namespace, NAMESPACE] },
+            ],
+          },
           resourceRules: [
             { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["services"] },
           ],
@@ -86,5 +91,16 @@ async function refuseServices(client: KubeClient, namespace: string): Promise<vo
       ...binding,
       spec: { policyName: "bench-refuses", validationActions: ["Deny"] },
     } as KubeObject),
+  );
+  const service = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "refused", namespace: NAMESPACE },
+    spec: { ports: [{ port: 80 }] },
+  };
+  await until(
+    "The refusal of Services",
+    async () => !(await client.create(KINDS.service, service, { dryRun: true })).ok,
+    { deadlineMs: 60_000, signal },
   );
 }

@@ -33,8 +33,11 @@ export interface Operator {
   readonly record: ProcessRecord;
   /** When the process was started, on performance.now()'s clock. */
   readonly startedMs: number;
-  /** Sum of a metric over the centers' controller; undefined while the process does not answer. */
-  metric(name: string): Promise<number | undefined>;
+  /**
+   * Sums of metrics over the centers' controller, in the order asked for, by one look, since each look costs the process what it
+   * is measured by; undefined while it does not answer.
+   */
+  metrics(...names: readonly string[]): Promise<readonly number[] | undefined>;
   stop(): Promise<void>;
 }
 
@@ -131,12 +134,14 @@ async function startOperator(
   return {
     record,
     startedMs,
-    async metric(name) {
+    async metrics(...names) {
       try {
         const answer = await fetch(`http://127.0.0.1:${port}/metrics`, {
           signal: AbortSignal.timeout(5_000),
         });
-        return answer.ok ? sumOf(await answer.text(), name) : undefined;
+        if (!answer.ok) return undefined;
+        const text = await answer.text();
+        return names.map((name) => sumOf(text, name));
       } catch {
         return undefined;
       }
@@ -158,7 +163,7 @@ export function sumOf(text: string, name: string): number {
 /** Waits until an operator serves its metrics. */
 export async function waitServing(operator: Operator, signal: AbortSignal): Promise<void> {
   try {
-    await until("The operator's start", async () => (await operator.metric("up")) !== undefined, {
+    await until("The operator's start", async () => (await operator.metrics()) !== undefined, {
       deadlineMs: 60_000,
       signal,
     });

@@ -72,6 +72,7 @@ const QUIET_BOUND_MS = 120_000;
  */
 const stallMs = (centers: number) => 300_000 + 3_000 * centers;
 const EDITS = 200;
+const RECONCILES = "controller_runtime_reconcile_total";
 /** What else the machine does changes one of them more than anything here could. */
 const RESTARTS = 3;
 const BATCH = 50;
@@ -175,7 +176,7 @@ async function bringUp(
 ) {
   const processes = [operator.record, ...stack.processes];
   const before = new Map(processes.map(({ name, pid }) => [name, usageOf(pid).cpuSeconds]));
-  const reconciled = (await operator.metric("controller_runtime_reconcile_total")) ?? 0;
+  const reconciled = await reconcilesOf(operator);
   const { auditLogPath } = stack.server;
   const from = auditEnd(auditLogPath);
   const machine = watchMachine();
@@ -185,7 +186,7 @@ async function bringUp(
   await watcher.waitReady(names, { stallMs: stallMs(centers), signal, note: report.note });
   const readySeconds = (Math.max(...names.map((name) => watcher.readyMs.get(name)!)) - startMs) / 1000;
   const cpuSeconds = cpuSince(before, processes);
-  const reconciles = ((await operator.metric("controller_runtime_reconcile_total")) ?? 0) - reconciled;
+  const reconciles = (await reconcilesOf(operator)) - reconciled;
   const { calls, refused } = await countCalls(
     auditLogPath,
     { from, to: auditEnd(auditLogPath) },
@@ -203,6 +204,11 @@ async function bringUp(
     callsPerCenter: total / centers,
     refused,
   };
+}
+
+async function reconcilesOf(operator: Operator): Promise<number> {
+  const [count = 0] = (await operator.metrics(RECONCILES)) ?? [];
+  return count;
 }
 
 /** Waits until the operator has written nothing for a while. */
@@ -255,10 +261,9 @@ async function restarted(
   await until(
     "The first look at every center",
     async () => {
-      const count = await operator.metric("controller_runtime_reconcile_total");
-      const depth = await operator.metric("workqueue_depth");
+      const [count = 0, depth] = (await operator.metrics(RECONCILES, "workqueue_depth")) ?? [];
       doneMs = performance.now();
-      return count !== undefined && count >= keys && depth === 0;
+      return count >= keys && depth === 0;
     },
     { deadlineMs: 120_000, pollMs: 50, signal },
   );

@@ -26,7 +26,10 @@ afterAll(() => world?.close());
 describe("kubectl cell status", () => {
   it("fits one screen and ends with the next step", async () => {
     await settled(world);
-    const { code, out } = await runPlugin(world.dir, ["status", world.name]);
+    const look = () => runPlugin(world.dir, ["status", world.name]);
+    // A region's table is written once in a second: a cell that has just become Ready waits for its turn.
+    await until("the cell is routed", async () => /weight 100/.test((await look()).out));
+    const { code, out } = await look();
     expect(code).toBe(0);
     expect(out.split("\n").length).toBeLessThan(40);
     expect(out).toMatch(/Ready .*mode Active .*\nThe cell runs as its spec asks\./);
