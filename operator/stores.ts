@@ -1,7 +1,13 @@
 import type { KubeClient } from "../platform/kube/client.ts";
 import { createInformer, type Informer } from "../platform/kube/informer.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
-import { type KubeObject, type ResourceRef, resourceName, stripHistory } from "../platform/kube/objects.ts";
+import {
+  dropManagedFields,
+  type KubeObject,
+  type ResourceRef,
+  resourceName,
+  stripHistory,
+} from "../platform/kube/objects.ts";
 import { createPacker } from "../platform/kube/packing.ts";
 import type { KubeLog, KubeMetrics, KubeTime } from "../platform/kube/ports.ts";
 import type { Store } from "../platform/kube/store.ts";
@@ -94,7 +100,8 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
 
   const centers = follow<FulfillmentCenter>(FULFILLMENT_CENTER, {
     index: [BY_REGION, ({ spec }) => [spec.region]],
-    transform: wholeMetadata,
+    // A status is written with the metadata that was read: an annotation left out would no longer be the writer's who had set it.
+    transform: dropManagedFields,
   });
   const tables = follow<RoutingTable>(ROUTING_TABLE);
   // All namespaces, not only ours: one that somebody else made under a cell's name must be seen.
@@ -128,12 +135,6 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
     ofCenter: (store, center) => store.byIndex(BY_CENTER, center),
     centersOfRegion: (region) => centers.byIndex(BY_REGION, region),
   };
-}
-
-/** A status is written with the metadata that was read: an annotation left out would no longer be the writer's who had set it. */
-function wholeMetadata<T extends KubeObject>(object: T): T {
-  const { managedFields: _history, ...metadata } = object.metadata;
-  return { ...object, metadata };
 }
 
 /** Centers that an object may belong to: its label can be changed by hand, its namespace cannot. */

@@ -168,15 +168,22 @@ export function compareVersions(a: string | undefined, b: string | undefined): n
   return a.length !== b.length ? a.length - b.length : a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** Drops who wrote which field; all else of the metadata stays. */
+export function dropManagedFields<T extends KubeObject>(object: T): T {
+  const { managedFields: _managed, ...metadata } = object.metadata;
+  return { ...object, metadata };
+}
+
 /** Drops what no controller reads and what makes up most of an object's size: the history of its fields. */
 export function stripHistory<T extends KubeObject>(object: T): T {
-  const { managedFields: _managed, ...metadata } = object.metadata;
+  const kept = dropManagedFields(object);
+  const { metadata } = kept;
   const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
   if (metadata.annotations?.[lastApplied] !== undefined) {
     const { [lastApplied]: _applied, ...annotations } = metadata.annotations;
     metadata.annotations = annotations;
   }
-  return { ...object, metadata };
+  return kept;
 }
 
 /**

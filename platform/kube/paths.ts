@@ -1,4 +1,4 @@
-import type { KubeObject, ObjectName, ResourceRef } from "./objects.ts";
+import { dropManagedFields, type KubeObject, type ObjectName, type ResourceRef } from "./objects.ts";
 
 /** Path of a kind's objects, in one namespace or in all. */
 export function collectionPath(ref: ResourceRef, namespace: string | undefined): string {
@@ -26,9 +26,9 @@ export function queryOf(values: Record<string, string | number | boolean | undef
 }
 
 /** What a write of the status needs: which object in which state, and its status. The history of its fields is the server's. */
-export function statusOnly<T extends KubeObject>({ apiVersion, kind, metadata, status }: T) {
-  const { managedFields: _history, ...known } = metadata;
-  return { apiVersion, kind, metadata: known, status };
+export function statusOnly<T extends KubeObject>(object: T) {
+  const { apiVersion, kind, metadata, status } = dropManagedFields(object);
+  return { apiVersion, kind, metadata, status };
 }
 
 /**

@@ -58,7 +58,7 @@ function follow(limits: Partial<ReflectorLimits> = {}, labelSelector?: string, t
   running = informer.run(stop.signal);
 }
 const put = (name: string, spec: Widget["spec"] = {}) =>
-  void server.storage.apply(COLLECTION, widget(name, spec), "tests", "main");
+  void server.storage.apply(COLLECTION, widget(name, spec), "tests");
 const drop = (name: string) => void server.storage.remove(COLLECTION, `shop/${name}`, undefined);
 /** A list is asked for by its first page, or by a watch that begins with one; a refused one does not count. */
 const isList = ({ verb, query }: FakeRequest) =>

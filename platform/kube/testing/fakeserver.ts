@@ -3,7 +3,13 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import type { ClusterConfig } from "../config.ts";
 import type { KubeObject } from "../objects.ts";
-import { createFakeStorage, type FakeAnswer, type FakeChange, type FakeStorage } from "./fakestorage.ts";
+import {
+  createFakeStorage,
+  type FakeAnswer,
+  type FakeChange,
+  type FakeStorage,
+  refuse,
+} from "./fakestorage.ts";
 
 /** A request as the fake server read it. */
 export interface FakeRequest {
@@ -184,7 +190,9 @@ function perform(storage: FakeStorage, request: FakeRequest, body: string): Fake
   if (request.verb === "create") return storage.create(resource, object);
   if (request.verb === "update") return storage.update(resource, object, part);
   if (request.headers["content-type"] === "application/apply-patch+yaml")
-    return storage.apply(resource, object, request.query.get("fieldManager") ?? "unknown", part);
+    return part === "main"
+      ? storage.apply(resource, object, request.query.get("fieldManager") ?? "unknown")
+      : refuse(415, "UnsupportedMediaType", "nobody here applies a status: it is put or patched");
   return storage.merge(resource, key, sent as Record<string, unknown>, part);
 }
 

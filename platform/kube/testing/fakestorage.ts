@@ -46,7 +46,7 @@ export interface FakeStorage {
     part: Part,
     manager?: string,
   ): FakeAnswer;
-  apply(collection: string, object: KubeObject, manager: string, part: Part, force?: boolean): FakeAnswer;
+  apply(collection: string, object: KubeObject, manager: string, force?: boolean): FakeAnswer;
   remove(collection: string, key: string, uid: string | undefined): FakeAnswer;
   /** Sets the whole status without asking whose fields they are, as the cluster's own controllers do. */
   report(collection: string, key: string, status: unknown): void;
@@ -189,8 +189,7 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
   ): FakeAnswer {
     if (before === undefined) return NOT_FOUND;
     const wanted = next.metadata;
-    // The status of a custom resource is written whatever uid the writer had in mind.
-    if (part === "main" && wanted.uid !== undefined && wanted.uid !== before.metadata.uid)
+    if (wanted.uid !== undefined && wanted.uid !== before.metadata.uid)
       return refuse(409, "Conflict", "uid mismatch");
     if (wanted.resourceVersion !== undefined && wanted.resourceVersion !== before.metadata.resourceVersion)
       return refuse(409, "Conflict", "the object has been modified");
@@ -240,13 +239,8 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
     },
     update(collection, object, part, manager = "unknown") {
       const before = objectsOf(collection).get(keyOf(object));
-      if (before !== undefined && part === "status") {
-        const { uid, resourceVersion } = object.metadata;
-        if (resourceVersion === undefined)
-          return refuse(422, "Invalid", "metadata.resourceVersion: must be specified for an update");
-        if (uid !== undefined && uid !== before.metadata.uid)
-          return refuse(409, "Conflict", "the UID in the precondition does not match");
-      }
+      if (before !== undefined && part === "status" && object.metadata.resourceVersion === undefined)
+        return refuse(422, "Invalid", "metadata.resourceVersion: must be specified for an update");
       return put(collection, before, object, part, taken(collection, before, manager));
     },
     merge(collection, key, patch, part, manager = "unknown") {
@@ -259,15 +253,14 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
         managedFields === undefined ? taken(collection, before, manager) : () => ownersOf(managedFields);
       return put(collection, before, next, part, own);
     },
-    apply(collection, object, manager, part, force = true) {
+    apply(collection, object, manager, force = true) {
       const before = objectsOf(collection).get(keyOf(object));
       const { uid, resourceVersion } = object.metadata;
-      if (before === undefined && part === "status") return NOT_FOUND;
       // A version alone is no condition for an object that is not there: the API server makes it.
       if (before === undefined && uid !== undefined)
         return refuse(409, "Conflict", "uid mismatch: no such object");
-      const who = ownerName("Apply", part, manager);
-      const wish = part === "status" ? { status: object.status } : saidBy(object);
+      const who = ownerName("Apply", "main", manager);
+      const wish = saidBy(object);
       if (before === undefined)
         return store(collection, undefined, born(object), () => new Map([[who, leafPaths(wish)]]));
       const known = owners.get(ownersKey(collection, before)) ?? new Map();
@@ -284,7 +277,7 @@ export function createFakeStorage(options: FakeStorageOptions = {}): FakeStorage
         collection,
         before,
         { ...next, metadata: { ...next.metadata, ...conditions } },
-        part,
+        "main",
         () => applied.owners,
       );
     },

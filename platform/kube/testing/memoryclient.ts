@@ -72,7 +72,6 @@ function clientOver(options: Shared, guard: WriteGuard | undefined): KubeClient 
           resourceName(ref),
           copy(asWish(object, call?.ifVersion)),
           call?.fieldManager ?? fieldManager,
-          "main",
           call?.force ?? true,
         ),
       ),
