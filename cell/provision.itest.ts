@@ -4,11 +4,12 @@ import { createServer, type Server, type Socket } from "node:net";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePorts } from "../local/ports.ts";
 import { createLogger } from "../platform/log.ts";
 import { createMetrics } from "../platform/metrics.ts";
 import { SLICE_NAMES } from "../platform/slices.ts";
 import { createSql, parseDatabaseUrl, type Sql } from "../platform/sql.ts";
-import { freePorts, testStores } from "../platform/testing/stores.ts";
+import { testStores } from "../platform/testing/stores.ts";
 import { startCellProcess } from "./testing/process.ts";
 
 /** The Job as a process of its own: what it says it says by ending, so how soon it ends is how soon anybody knows. */

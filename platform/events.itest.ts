@@ -1,5 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { freePorts } from "../local/ports.ts";
 import { replayDeadLetters } from "./consumer.ts";
 import { type DomainEvent, deadLetterTopicOf, topicOf } from "./events.ts";
 import { createKafka, type KafkaBus, type KafkaMessage } from "./kafka.ts";
@@ -10,7 +11,7 @@ import { fail } from "./problem.ts";
 import type { BuiltSlice, SliceDefinition } from "./slice.ts";
 import type { Sql, Tx } from "./sql.ts";
 import { startTestCell, type TestCell } from "./testing/cell.ts";
-import { eventually, freePorts } from "./testing/stores.ts";
+import { eventually } from "./testing/stores.ts";
 
 const TYPE = "orders.tested.v1";
 const LIVENESS_MS = 60_000;

@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { freePorts } from "../local/ports.ts";
 import { type Call, createServiceClient, type ServiceClient } from "./fetch.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { fail, PROBLEMS, type ProblemCode, toProblem } from "./problem.ts";
-import { freePorts } from "./testing/stores.ts";
 import { createSigner, createVerifier, generateKey } from "./trust.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse, time: number) => void;

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { freePorts } from "../local/ports.ts";
 import { createLogger } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import type { Sql } from "./sql.ts";
 import { Contended, Fenced, isDatabaseAway, sqlState } from "./sqlstate.ts";
 import { createTestShard, type TestShard } from "./testing/shard.ts";
-import { freePorts } from "./testing/stores.ts";
 
 let shard: TestShard;
 let sql: Sql;

@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { freeLoopbackPorts } from "../local/demo/ports.ts";
-import { isHealthy, type Running, runProcess, startProcess } from "../local/demo/processes.ts";
+import { type Running, runProcess, startProcess, untilReady } from "../local/demo/processes.ts";
+import { freePorts } from "../local/ports.ts";
 import { createLogger } from "../platform/log.ts";
 import { createMetrics } from "../platform/metrics.ts";
 import { SLICE_NAMES, type SliceName } from "../platform/slices.ts";
@@ -10,7 +10,6 @@ import { generateKey, type PrivateKey } from "../platform/trust.ts";
 import type { Line } from "./check/history.ts";
 import { type Relay, startRelay } from "./relay.ts";
 import type { MortalStores } from "./stores.ts";
-import { waitFor } from "./time.ts";
 
 export const CENTER = "soak";
 export const REPLICAS = ["a", "b"] as const;
@@ -60,7 +59,7 @@ export async function startCenter(
   await writeFile(join(dir, "cell-key.jwk"), JSON.stringify(key), { mode: 0o600 });
   await writeFile(join(dir, "jwks.json"), JSON.stringify({ keys: [pair.publicJwk] }));
   const databases = await createDatabases(stores, stops);
-  const [pspPort = 0, ...ports] = await freeLoopbackPorts(1 + SLICE_NAMES.length * REPLICAS.length);
+  const [pspPort = 0, ...ports] = await freePorts(1 + SLICE_NAMES.length * REPLICAS.length);
   const relays = new Map<SliceName, Relay>();
   const portOf = (replica: number, slice: number) => ports[replica * SLICE_NAMES.length + slice] ?? 0;
   for (const [index, slice] of SLICE_NAMES.entries()) {
@@ -85,10 +84,6 @@ export async function startCenter(
   };
   const running = new Map<Mortal, Running>();
   stops.push(() => Promise.all([...running.values()].map((one) => one.stop())));
-  const untilReady = async (name: Mortal, urls: readonly string[]) => {
-    const isUp = await waitFor(async () => (await Promise.all(urls.map(isHealthy))).every(Boolean), READY_MS);
-    if (!isUp) throw new Error(`${name} is not ready; its log is in ${dir}`);
-  };
   const reviveProcessor = async () => {
     const started = startProcess({
       ...{ name: "processor", root: ROOT, dir, args: ["region/psp-sandbox/main.ts"] },
@@ -98,17 +93,16 @@ export async function startCenter(
       },
     });
     running.set("processor", started);
-    await untilReady("processor", [`${processorUrl}/readyz`]);
+    await untilReady([started], [`${processorUrl}/readyz`], READY_MS);
   };
   const revive = async (name: Mortal) => {
     if (name === "processor") return reviveProcessor();
     const index = REPLICAS.indexOf(name);
     const own = SLICE_NAMES.map((slice, at) => [`PORT_${slice.toUpperCase()}`, String(portOf(index, at))]);
-    running.set(name, start(`cell-${name}`, SLICE_NAMES.join(","), Object.fromEntries(own)));
-    await untilReady(
-      name,
-      SLICE_NAMES.map((_slice, at) => `http://127.0.0.1:${portOf(index, at)}/readyz`),
-    );
+    const started = start(`cell-${name}`, SLICE_NAMES.join(","), Object.fromEntries(own));
+    running.set(name, started);
+    const urls = SLICE_NAMES.map((_slice, at) => `http://127.0.0.1:${portOf(index, at)}/readyz`);
+    await untilReady([started], urls, READY_MS);
   };
   await Promise.all(["processor" as const, ...REPLICAS].map(revive));
 
@@ -143,7 +137,7 @@ async function startVictim(options: {
   start(name: string, roles: string, more: Record<string, string>): Running;
   readonly stops: (() => Promise<unknown>)[];
 }): Promise<Victim> {
-  const [port = 0] = await freeLoopbackPorts(1);
+  const [port = 0] = await freePorts(1);
   const { moment, failsAt } = options;
   const running = options.start("victim", "orders", {
     ...{ PORT_ORDERS: String(port), DIE_AT: moment },
@@ -152,11 +146,10 @@ async function startVictim(options: {
   const end = () => running.crash();
   options.stops.push(end);
   const url = `http://127.0.0.1:${port}`;
-  const isUp = await waitFor(() => isHealthy(`${url}/readyz`), READY_MS, 100);
-  if (!isUp) {
+  await untilReady([running], [`${url}/readyz`], READY_MS).catch(async (error) => {
     await end();
-    throw new Error("the victim is not ready");
-  }
+    throw error;
+  });
   let ended = false;
   const died = running.ended.then((signal) => !ended && signal === "SIGKILL");
   return {

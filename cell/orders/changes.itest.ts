@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startSlice } from "../../cell/host.ts";
+import { freePorts } from "../../local/ports.ts";
 import { createKafka } from "../../platform/kafka.ts";
 import { silentLogger } from "../../platform/log.ts";
 import { createRedis } from "../../platform/redis.ts";
 import { cellEnvSchema } from "../../platform/slice.ts";
-import { eventually, freePorts } from "../../platform/testing/stores.ts";
+import { eventually } from "../../platform/testing/stores.ts";
 import type { OrderAnswer } from "./contract.ts";
 import { ordersSlice } from "./slice.ts";
 import { expectOk, fresh, startCenter, type TestCenter, USER } from "./testing/center.ts";

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { freePorts } from "../ports.ts";
 import { type Api, createApi } from "./api.ts";
 import { ensureBinaries } from "./binaries.ts";
 import { makeCertificates } from "./certificates.ts";
@@ -14,7 +15,6 @@ import {
 } from "./components.ts";
 import { ClusterError } from "./errors.ts";
 import { withLock } from "./lock.ts";
-import { freePorts } from "./ports.ts";
 import { isAlive, type ProcessRecord, startProcess, stopProcess } from "./process.ts";
 import type { Report } from "./report.ts";
 import { readState, writeState } from "./state.ts";

@@ -2,9 +2,9 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SLICE_NAMES, type SliceName } from "../../platform/slices.ts";
 import { generateKey, type KeyPair } from "../../platform/trust.ts";
+import { freePorts } from "../ports.ts";
 import type { Center } from "./load.ts";
-import { freeLoopbackPorts } from "./ports.ts";
-import { isHealthy, type Running, runProcess, startProcess, untilHealthy } from "./processes.ts";
+import { isHealthy, type Running, runProcess, startProcess, untilReady } from "./processes.ts";
 
 export interface CellStores {
   /** Administrator's URL of this cell's own database. */
@@ -43,7 +43,7 @@ export async function prepareCell(options: {
   const key = await generateKey();
   await writeFile(join(dir, "cell-key.jwk"), JSON.stringify(key.privateJwk), { mode: 0o600 });
   await writeFile(join(dir, "jwks.json"), JSON.stringify({ keys: [key.publicJwk, gatewayKey.publicJwk] }));
-  const numbers = await freeLoopbackPorts(SLICE_NAMES.length);
+  const numbers = await freePorts(SLICE_NAMES.length);
   const ports = Object.fromEntries(SLICE_NAMES.map((slice, index) => [slice, numbers[index]])) as Record<
     SliceName,
     number
@@ -87,7 +87,7 @@ export async function prepareCell(options: {
     async start() {
       if (isStopped) return;
       running = startProcess({ name: "cell", root, dir, args: ["cell/main.ts", SLICE_NAMES.join(",")], env });
-      await untilHealthy(urls, READY_TIMEOUT_MS);
+      await untilReady([running], urls, READY_TIMEOUT_MS);
     },
     async crash() {
       await running?.crash();

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { tail } from "../cluster/process.ts";
 import { pause } from "./api.ts";
 
 /** One program of ours as a process on this machine. */
@@ -24,6 +25,8 @@ export interface ProcessOptions {
 }
 
 const STOP_TIMEOUT_MS = 20_000;
+const TAIL_LINES = 15;
+const ASK_MS = 100;
 
 /** Starts `node ARGS` with this environment; its output goes to a file in `dir`. */
 export function startProcess(options: ProcessOptions): Running {
@@ -72,13 +75,28 @@ function isAlive(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 
-/** Waits until every address answers 2xx. */
-export async function untilHealthy(urls: readonly string[], timeoutMs: number): Promise<void> {
+/**
+ * Waits until every address answers 2xx; throws, with the last lines of its log, when a process has ended or the time is over.
+ * What answers at the address of a process that has ended is somebody else, who has taken its port.
+ */
+export async function untilReady(
+  processes: readonly Running[],
+  urls: readonly string[],
+  timeoutMs: number,
+): Promise<void> {
+  let gone: Running | undefined;
+  for (const one of processes) void one.ended.then(() => (gone ??= one));
   const untilMs = Date.now() + timeoutMs;
   for (const url of urls) {
-    while (!(await isHealthy(url))) {
-      if (Date.now() > untilMs) throw new Error(`${url} is not ready after ${timeoutMs / 1000} s`);
-      await pause(200);
+    for (;;) {
+      const isUp = await isHealthy(url);
+      if (gone) throw new Error(`${gone.name} ended before it was ready; ${tail(gone.logFile, TAIL_LINES)}`);
+      if (isUp) break;
+      if (Date.now() > untilMs) {
+        const logs = processes.map(({ logFile }) => tail(logFile, TAIL_LINES)).join("\n");
+        throw new Error(`${url} is not ready after ${timeoutMs / 1000} s; ${logs}`);
+      }
+      await pause(ASK_MS);
     }
   }
 }

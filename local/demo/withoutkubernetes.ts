@@ -7,6 +7,7 @@ import { createMetrics } from "../../platform/metrics.ts";
 import { createSql, parseDatabaseUrl, type Sql } from "../../platform/sql.ts";
 import { generateKey } from "../../platform/trust.ts";
 import { parseYaml } from "../../platform/yaml.ts";
+import { freePorts } from "../ports.ts";
 import type { Progress } from "../progress.ts";
 import { preflight } from "../setup/preflight.ts";
 import { ensureSystemPackages } from "../setup/system.ts";
@@ -16,9 +17,8 @@ import { createApi, pause } from "./api.ts";
 import type { Killer } from "./drill.ts";
 import type { LedgerEntry, World } from "./facts.ts";
 import type { Center } from "./load.ts";
-import { freeLoopbackPorts } from "./ports.ts";
 import { type ProcessCell, prepareCell } from "./processcell.ts";
-import { type Running, startProcess, untilHealthy } from "./processes.ts";
+import { type Running, startProcess, untilReady } from "./processes.ts";
 import { runScenario } from "./scenario.ts";
 import { toJson, toText } from "./summary.ts";
 
@@ -70,7 +70,7 @@ async function run(
   const stores = await startStores({ dir: join(dir, "stores"), report: progress });
   stops.push(() => stores.stop());
   goOnUnless(signal);
-  const [gatewayPort = 0, pspPort = 0, issuerPort = 0] = await freeLoopbackPorts(3);
+  const [gatewayPort = 0, pspPort = 0, issuerPort = 0] = await freePorts(3);
   const gatewayKey = await generateKey();
   const password = randomBytes(18).toString("hex");
   const open = (url: string) =>
@@ -89,9 +89,10 @@ async function run(
     url.pathname = `/${name}`;
     return url.href;
   };
+  const region: Running[] = [];
   const begin = (running: Running) => {
     stops.push(() => running.stop());
-    return running;
+    region.push(running);
   };
   const regionUrl = await databaseUrl("region");
   const common = { root, dir };
@@ -103,13 +104,13 @@ async function run(
     "Start processor, issuer and two cells",
     "each cell with its own database, Redis keyspace and topics",
     async () => {
-      const region = { REGION_DATABASE_URL: regionUrl, BIND_HOST: "127.0.0.1" };
+      const served = { REGION_DATABASE_URL: regionUrl, BIND_HOST: "127.0.0.1" };
       begin(
         startProcess({
           ...common,
           name: "psp-sandbox",
           args: ["region/psp-sandbox/main.ts"],
-          env: { ...region, PORT: `${pspPort}` },
+          env: { ...served, PORT: `${pspPort}` },
         }),
       );
       begin(
@@ -117,7 +118,7 @@ async function run(
           ...common,
           name: "dev-issuer",
           args: ["region/dev-issuer/main.ts"],
-          env: { ...region, PORT: `${issuerPort}` },
+          env: { ...served, PORT: `${issuerPort}` },
         }),
       );
       for (const [index, name] of CENTERS.entries()) {
@@ -170,7 +171,8 @@ async function run(
       },
     }),
   );
-  await untilHealthy(
+  await untilReady(
+    region,
     [gatewayPort, pspPort, issuerPort].map((port) => `http://127.0.0.1:${port}/readyz`),
     READY_TIMEOUT_MS,
   );

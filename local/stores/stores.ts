@@ -3,10 +3,10 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSy
 import { isAbsolute, join } from "node:path";
 import { ClusterError } from "../cluster/errors.ts";
 import { withLock } from "../cluster/lock.ts";
-import { freePorts } from "../cluster/ports.ts";
 import { type ProcessRecord, type ProcessSpec, startProcess } from "../cluster/process.ts";
 import type { Report } from "../cluster/report.ts";
 import { waitUntil } from "../cluster/wait.ts";
+import { freePorts } from "../ports.ts";
 import { kafkaAnswers, redisAnswers } from "./answers.ts";
 import { prepareKafka } from "./kafka.ts";
 import { ensureKafka } from "./kafkajars.ts";

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type RunningSlice, type Shared, startSlice } from "../../cell/host.ts";
 import { allMigrations, topicsOf } from "../../cell/provision.ts";
+import { freePorts } from "../../local/ports.ts";
 import { createServiceClient, type ServiceClient } from "../fetch.ts";
 import type { Role } from "../http.ts";
 import { newUuid } from "../ids.ts";
@@ -16,7 +17,7 @@ import { SLICE_NAMES, type SliceName } from "../slices.ts";
 import { createSql, parseDatabaseUrl, type Sql } from "../sql.ts";
 import { createSigner, generateKey, type PublicKeys } from "../trust.ts";
 import { ROLE_PASSWORD } from "./shard.ts";
-import { freePorts, testStores } from "./stores.ts";
+import { testStores } from "./stores.ts";
 
 export interface TestCell {
   readonly center: string;

@@ -1,5 +1,3 @@
-import { createServer } from "node:net";
-
 export interface TestStores {
   readonly databaseUrl: string;
   readonly redisUrl: string;
@@ -12,20 +10,6 @@ export function testStores(): TestStores {
   if (!TEST_DATABASE_URL || !TEST_REDIS_URL || !TEST_KAFKA_BROKERS)
     throw new Error("no stores to test against: run `npm run test:integration`, which starts them");
   return { databaseUrl: TEST_DATABASE_URL, redisUrl: TEST_REDIS_URL, kafkaBrokers: TEST_KAFKA_BROKERS };
-}
-
-/** Ports of the loopback that were free a moment ago, all different. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 /** Waits until `probe` gives something truthy; throws what was last seen when `timeoutMs` have passed. */

@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { eventually, freePorts } from "../../platform/testing/stores.ts";
+import { freePorts } from "../../local/ports.ts";
+import { eventually } from "../../platform/testing/stores.ts";
 import { readinessAnswer } from "./contract.ts";
 import { answerJson, type CellServer, startCellServer } from "./testing/cellserver.ts";
 import { type Child, endChild, startChild } from "./testing/process.ts";

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { freePorts } from "../../../local/ports.ts";
 import { createServiceClient, type ServiceClient } from "../../../platform/fetch.ts";
 import { createMetrics } from "../../../platform/metrics.ts";
 import type { TestCell } from "../../../platform/testing/cell.ts";
-import { freePorts } from "../../../platform/testing/stores.ts";
 import { createSigner, type PrivateKey, readKeyFile } from "../../../platform/trust.ts";
 
 /** Calls a replica as the orders slice does. */

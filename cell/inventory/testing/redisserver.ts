@@ -2,9 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../../../local/ports.ts";
 import { silentLogger } from "../../../platform/log.ts";
 import { createRedis } from "../../../platform/redis.ts";
-import { eventually, freePorts } from "../../../platform/testing/stores.ts";
+import { eventually } from "../../../platform/testing/stores.ts";
 
 /** A Redis of one test's own, to be flushed, killed and started again without harm to others. */
 export interface RedisServer {

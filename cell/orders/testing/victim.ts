@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { freePorts } from "../../../platform/testing/stores.ts";
+import { freePorts } from "../../../local/ports.ts";
 import type { TestCenter } from "./center.ts";
 import { gatewayHeaders } from "./wire.ts";
 

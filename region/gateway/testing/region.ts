@@ -1,10 +1,11 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../../../local/ports.ts";
 import { silentLogger } from "../../../platform/log.ts";
 import { createMetrics } from "../../../platform/metrics.ts";
 import { createSql, parseDatabaseUrl } from "../../../platform/sql.ts";
-import { eventually, freePorts, testStores } from "../../../platform/testing/stores.ts";
+import { eventually, testStores } from "../../../platform/testing/stores.ts";
 import { generateKey, type KeyPair } from "../../../platform/trust.ts";
 import { endChild, startChild } from "./process.ts";
 
