@@ -33,7 +33,7 @@ test("a process is ready when its address answers", async () => {
 });
 
 test("one whose port is taken is given up at once, with what it said", async () => {
-  const taker = createServer((_request, response) => response.end());
+  const taker = createServer((_request, response) => response.writeHead(503).end());
   await new Promise<void>((resolve) => taker.listen(0, "127.0.0.1", resolve));
   const { port } = taker.address() as { port: number };
   const shop = start(`require("node:http").createServer().listen(${port}, "127.0.0.1")`);

@@ -75,10 +75,7 @@ function isAlive(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 
-/**
- * Waits until every address answers 2xx; throws, with the last lines of its log, when a process has ended or the time is over.
- * What answers at the address of a process that has ended is somebody else, who has taken its port.
- */
+/** Waits until every address answers 2xx; throws, with the last lines of its log, when a process has ended or the time is over. */
 export async function untilReady(
   processes: readonly Running[],
   urls: readonly string[],
