@@ -89,6 +89,11 @@ export function keepOthers(object: KubeObject): KubeObject {
     : { ...stripped, metadata: { ...stripped.metadata, managedFields: owners } };
 }
 
+/** False when keepOthers is going to keep nothing of what these hold of an object of that kind. */
+export function keepsAny(kind: string, managers: readonly string[]): boolean {
+  return kind === "Deployment" || managers.some((manager) => manager !== MANAGER && !SYSTEM.test(manager));
+}
+
 /** What was put back when an object, wished for as before, had to be written again. */
 export function driftOf(
   wish: KubeObject,

@@ -1,4 +1,5 @@
 import type { KubeClient } from "../platform/kube/client.ts";
+import type { HistoryReaders } from "../platform/kube/history.ts";
 import { createInformer, type Informer } from "../platform/kube/informer.ts";
 import { KINDS } from "../platform/kube/kinds.ts";
 import {
@@ -14,7 +15,7 @@ import type { Store } from "../platform/kube/store.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { centerOfNamespace, FULFILLMENT_CENTER, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { RoutingTable } from "./api/routing-table.ts";
-import { keepOthers } from "./drift.ts";
+import { keepOthers, keepsAny } from "./drift.ts";
 import { tellingStatus } from "./stuck.ts";
 
 /** Kinds inside a cell that are ours and followed by label; apart from pods and claims they may be pruned. */
@@ -31,6 +32,7 @@ export const CELL_KINDS: readonly ResourceRef[] = [
   KINDS.podDisruptionBudget,
 ];
 
+const nobody: HistoryReaders = () => false;
 const BY_CENTER = "center";
 const BY_REGION = "region";
 
@@ -59,6 +61,7 @@ export interface Following<T extends KubeObject> {
   readonly labelSelector?: string;
   readonly index?: [string, (object: T) => string[]];
   readonly transform?: (object: T) => T;
+  readonly readsHistory?: HistoryReaders;
 }
 
 /** Makes the local copy of one kind. */
@@ -96,26 +99,30 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
       labelSelector: `${LABELS.managedBy}=${MANAGER}`,
       index: byCenter,
       transform: (object: KubeObject) => packed(keepOthers(object)),
+      readsHistory: (managers) => keepsAny(ref.kind, managers),
     });
 
   const centers = follow<FulfillmentCenter>(FULFILLMENT_CENTER, {
     index: [BY_REGION, ({ spec }) => [spec.region]],
     // A status is written with the metadata that was read: an annotation left out would no longer be the writer's who had set it.
     transform: dropManagedFields,
+    readsHistory: nobody,
   });
   const tables = follow<RoutingTable>(ROUTING_TABLE);
   // All namespaces, not only ours: one that somebody else made under a cell's name must be seen.
-  const namespaces = follow<KubeObject>(KINDS.namespace, { transform: nameAndMarks });
+  const namespaces = follow<KubeObject>(KINDS.namespace, { transform: nameAndMarks, readsHistory: nobody });
   const pods = follow<KubeObject>(KINDS.pod, {
     labelSelector: `${LABELS.managedBy}=${MANAGER}`,
     index: byCenter,
     transform: statusOnly,
+    readsHistory: nobody,
   });
   const claims = ours(KINDS.persistentVolumeClaim);
   // By whomever: only those in namespaces of cells are found through the index.
   const autoscalers = follow<KubeObject>(KINDS.horizontalPodAutoscaler, {
     index: byCenter,
     transform: targetOnly,
+    readsHistory: nobody,
   });
   const owned = CELL_KINDS.map(ours);
   const of = (ref: ResourceRef) => stores.get(resourceName(ref));

@@ -16,7 +16,7 @@ it("a cell that comes alone is looked at soon; among a thousand its changes shar
 
 describe("a change inside a cell", () => {
   /** Copies that a test fills, and who was woken by that: for a center the delay in milliseconds. */
-  function start() {
+  function start(first: readonly (readonly [ResourceRef, KubeObject])[] = []) {
     const stores = new Map<string, WritableStore<KubeObject>>();
     const woken: { center: string; delayMs: number }[] = [];
     wakeOnChange(
@@ -28,7 +28,11 @@ describe("a change inside a cell", () => {
       { center: (center, delayMs) => woken.push({ center, delayMs }), region: () => undefined },
     );
     // What comes later is a change, and not the first list.
-    for (const store of stores.values()) store.replace([], "0");
+    for (const [resource, store] of stores)
+      store.replace(
+        first.flatMap(([ref, object]) => (resourceName(ref) === resource ? [object] : [])),
+        "0",
+      );
     let version = 0;
     const put = (ref: ResourceRef, object: KubeObject) => {
       const metadata = { ...object.metadata, resourceVersion: String(++version) };
@@ -49,8 +53,25 @@ describe("a change inside a cell", () => {
       put(KINDS.pod, { apiVersion: "v1", kind: "Pod", metadata, status: { phase: `at ${version}` } });
       return woken;
     };
-    return { center, changePod };
+    return { center, changePod, put, woken };
   }
+
+  const secret = (name: string, namespace: string, labels: Record<string, string>) => ({
+    ...{ apiVersion: "v1", kind: "Secret", metadata: { name, namespace, labels } },
+  });
+
+  it("is not looked at twice because the key of its region came with the first list", () => {
+    const fc = { ...sample({}, { name: "one", uid: "uid-one" }) } as KubeObject;
+    const region = (fc.spec as { region: string }).region;
+    const key = secret("gateway-key", "fulfillment-system", { [LABELS.region]: region });
+    const first = [[FULFILLMENT_CENTER, fc] as const, [KINDS.secret, key] as const];
+    const { woken, put } = start(first);
+    expect(woken.filter(({ center }) => center === "one").map(({ delayMs }) => delayMs)).not.toEqual([]);
+    expect(woken.filter(({ delayMs }) => delayMs > 0)).toEqual([]);
+    woken.length = 0;
+    put(KINDS.secret, key);
+    expect(woken).toEqual([{ center: "one", delayMs: burstOf(0) }]);
+  });
 
   it("is looked at at once where the cell is settled, and with others where it is not", () => {
     const { center, changePod } = start();

@@ -1,5 +1,6 @@
 import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import type { Priority } from "../platform/kube/ready.ts";
+import type { Change } from "../platform/kube/store.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace, LABELS } from "./api/names.ts";
 import { isNeighbour, NEIGHBOURS, triedBy } from "./neighbours.ts";
@@ -62,7 +63,7 @@ export function wakeOnChange(stores: Stores, wakers: Wakers): void {
   for (const store of [...stores.owned, stores.pods, stores.claims, stores.autoscalers])
     store.onChange(inCell);
   for (const store of [stores.services, stores.secrets])
-    store.onChange(({ object }) => wakeRegions(stores, wakers, object));
+    store.onChange((change) => wakeRegions(stores, wakers, change));
 }
 
 /** Cells that may probe this one when it comes: those with too few others until then. When it goes: those that do. */
@@ -76,7 +77,7 @@ function waitsForTable(fc: FulfillmentCenter): boolean {
   return isDeleting(fc);
 }
 
-function wakeRegions(stores: Stores, wakers: Wakers, object: KubeObject): void {
+function wakeRegions(stores: Stores, wakers: Wakers, { object, initial }: Change<KubeObject>): void {
   const { labels } = object.metadata;
   const center = labels?.[LABELS.center];
   const fc = center === undefined ? undefined : stores.centers.get(center);
@@ -85,5 +86,7 @@ function wakeRegions(stores: Stores, wakers: Wakers, object: KubeObject): void {
   const region = labels?.[LABELS.region];
   if (center !== undefined || region === undefined) return;
   wakers.region(region);
+  // Nobody works before the first list of every kind is there: each center is looked at with this key in it.
+  if (initial) return;
   for (const each of stores.centersOfRegion(region)) wakers.center(each.metadata.name, BURST_MS);
 }

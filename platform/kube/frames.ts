@@ -1,4 +1,5 @@
 import { type ApiStatus, failureOf, type KubeFailure } from "./failures.ts";
+import { type HistoryReaders, parseWithout } from "./history.ts";
 import { createLineSplitter } from "./lines.ts";
 import type { KubeObject } from "./objects.ts";
 
@@ -19,9 +20,12 @@ export function brokenWatch(message: string): { kind: "failed"; failure: KubeFai
   return { kind: "failed", failure: { ok: false, code: "unavailable", message } };
 }
 
-/** Reads one frame: a line of JSON. */
-export function readFrame<T extends KubeObject>(line: string): WatchEvent<T> {
-  const frame = parse(line);
+/** Reads one frame: a line of JSON; `managedFields` are empty in it when nobody reads them. */
+export function readFrame<T extends KubeObject>(
+  line: string,
+  isRead: HistoryReaders = everybody,
+): WatchEvent<T> {
+  const frame = parse(line, isRead);
   if (frame === undefined) return brokenWatch("a frame of the watch is not JSON");
   if (frame.type === "ERROR") {
     const status = (frame.object ?? {}) as ApiStatus;
@@ -35,9 +39,17 @@ export function readFrame<T extends KubeObject>(line: string): WatchEvent<T> {
   return { kind: annotations?.[INITIAL_EVENTS_END] === "true" ? "listed" : "bookmark", resourceVersion };
 }
 
-function parse(line: string): { type: string; object: unknown } | undefined {
+interface Frame {
+  readonly type: string;
+  readonly object: unknown;
+}
+
+const everybody: HistoryReaders = () => true;
+const objectOf = ({ object }: Frame) => object as KubeObject | undefined;
+
+function parse(line: string, isRead: HistoryReaders): Frame | undefined {
   try {
-    const frame = JSON.parse(line) as { type: string; object: unknown };
+    const frame = parseWithout<Frame>(line, objectOf, isRead);
     return typeof frame.type === "string" ? frame : undefined;
   } catch {
     return undefined;

@@ -1,6 +1,7 @@
 import type { KubeClient } from "./client.ts";
 import type { KubeFailure } from "./failures.ts";
 import { readFrame, readLines } from "./frames.ts";
+import type { HistoryReaders } from "./history.ts";
 import { type KubeObject, keyOf, type ResourceRef, resourceName, stripHistory } from "./objects.ts";
 import { type KubeLog, type KubeMetrics, type KubeTime, sleep, systemTime } from "./ports.ts";
 import type { WritableStore } from "./store.ts";
@@ -17,6 +18,8 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly fieldSelector?: string;
   /** Runs on each object before it is stored; default drops managedFields and last-applied. */
   readonly transform?: (object: T) => T;
+  /** Whose fields `transform` wants to see; default everybody's when there is one, else nobody's. */
+  readonly readsHistory?: HistoryReaders;
   readonly time?: KubeTime;
   readonly random?: () => number;
   readonly limits?: Partial<ReflectorLimits>;
@@ -69,6 +72,7 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
   const random = options.random ?? Math.random;
   const limits = { ...LIMITS, ...options.limits };
   const transform = options.transform ?? stripHistory;
+  const { readsHistory = () => options.transform !== undefined } = options;
   const resource = resourceName(ref);
   const meters = reflectorMeters(options.metrics, resource);
   const backoff = createBackoff(limits, time, random);
@@ -99,7 +103,7 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
   function createTaker(streamed: Map<string, T> | undefined): (line: string) => WatchEnd | undefined {
     let pending = streamed;
     return (line) => {
-      const event = readFrame<T>(line);
+      const event = readFrame<T>(line, readsHistory);
       if (event.kind === "expired" || event.kind === "failed") return event;
       if (event.kind === "bookmark" || event.kind === "listed") {
         if (pending === undefined) store.advance(event.resourceVersion);
