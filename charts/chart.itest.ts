@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { NODE_FLAGS } from "../bench/operator/contender.ts";
 import type { FulfillmentCenterInput } from "../operator/api/fulfillment-center.ts";
 import { buildServiceAccounts } from "../operator/build/accounts.ts";
 import { cellOf } from "../operator/build/cell.ts";
@@ -83,6 +84,13 @@ it("passes helm's own checks as it is, before anybody has set a value", async ()
     ok: true,
     output: expect.stringContaining("0 chart(s) failed"),
   });
+});
+
+it("starts the operator with what its bench measures it with", async () => {
+  const { spec } = pick(await renderChart(), "Deployment", "operator");
+  const { containers } = (spec as { template: { spec: { containers: { args?: string[] }[] } } }).template
+    .spec;
+  expect(containers.map(({ args }) => args)).toEqual([[...NODE_FLAGS, "operator/main.ts"]]);
 });
 
 describe.each(installations)("the chart with %s", (_title, options) => {

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { generateKey } from "../platform/trust.ts";
 import type { KeyPair } from "./build/secrets.ts";
 
 /** Everything that an operator draws by lot. */
@@ -17,6 +16,8 @@ export const systemChance: Chance = {
   random: Math.random,
   word: () => randomBytes(32).toString("hex"),
   keyPair: async () => {
+    // Loaded when the first key is needed: an operator that takes over cells needs none, and is at work the sooner.
+    const { generateKey } = await import("../platform/trust.ts");
     const { privateJwk, publicJwk } = await generateKey();
     return { privateJwk: { ...privateJwk }, publicJwk: { ...publicJwk } };
   },

@@ -1,4 +1,3 @@
-import { createSigner } from "../platform/trust.ts";
 import type { KeyPair } from "./build/secrets.ts";
 
 /** What is known of the orders that a draining cell still has. */
@@ -81,6 +80,8 @@ export function createDrainWatch(options: {
 /** One request for `GET /internal/drain`; every way in which it may fail is an answer. */
 export async function askCell(center: string, { url, key }: DrainTarget): Promise<Draining> {
   try {
+    // Loaded when the first cell is drained.
+    const { createSigner } = await import("../platform/trust.ts");
     const signer = await createSigner({ jwk: key.privateJwk, issuer: "cell", subject: "operator" });
     const response = await fetch(`${url}/internal/drain`, {
       headers: { authorization: `Bearer ${await signer.token(center)}`, accept: "application/json" },

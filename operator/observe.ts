@@ -1,7 +1,6 @@
-import { cellKeyFile } from "../platform/credentials.ts";
+import { cellKeyFile, publicHalf } from "../platform/credentials.ts";
 import { isDeleting, type KubeObject } from "../platform/kube/objects.ts";
 import { SLICE_PORTS } from "../platform/slices.ts";
-import { publicHalf } from "../platform/trust.ts";
 import type { FulfillmentCenter } from "./api/fulfillment-center.ts";
 import { cellNamespace } from "./api/names.ts";
 import type { Brokers } from "./brokers.ts";

@@ -21,3 +21,9 @@ export function cellKeyFile(generation: number): string {
 
 /** File beside the keys of trust: the secrets that the processor may sign its webhooks with, one a line, the old one too while they change. */
 export const WEBHOOK_SECRETS = "processor-webhooks";
+
+/** The public half of a private JWK of an elliptic curve (RFC 7518, 6.2.2). */
+export function publicHalf<K extends object>(jwk: K & { readonly d?: unknown }): Omit<K, "d"> {
+  const { d: _secret, ...rest } = jwk;
+  return rest;
+}

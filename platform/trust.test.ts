@@ -2,12 +2,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { publicHalf } from "./credentials.ts";
 import {
   createSigner,
   createVerifier,
   generateKey,
   type KeyPair,
-  publicHalf,
   readKeyFile,
   verifySignature,
 } from "./trust.ts";

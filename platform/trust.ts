@@ -61,12 +61,6 @@ export async function generateKey(): Promise<KeyPair> {
   };
 }
 
-/** The public half of a private JWK. */
-export function publicHalf(jwk: JWK): JWK {
-  const { d: _secret, ...rest } = jwk;
-  return rest;
-}
-
 /** Reads a JWK or a key set from a file; the error names the file and never its content. */
 export async function readKeyFile<T extends JWK | JSONWebKeySet>(file: string): Promise<T> {
   const text = await readFile(file, "utf8");

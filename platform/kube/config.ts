@@ -88,7 +88,7 @@ async function fromKubeconfig(
   const [only, ...more] = paths;
   // Both are loaded only here: a pod has no kubeconfig and needs no YAML.
   const { plainConfig } = await import("./kubeconfig.ts");
-  const plain = only === undefined || more.length > 0 ? undefined : plainConfig(only, context);
+  const plain = only === undefined || more.length > 0 ? undefined : await plainConfig(only, context);
   if (plain !== undefined) return { ok: true, config: plain };
   // This package costs some 80 MB of memory and half a second.
   const { KubeConfig } = await import("@kubernetes/client-node");

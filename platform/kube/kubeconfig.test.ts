@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { toYaml } from "../yaml.ts";
+import { parseYaml, toYaml } from "../yaml.ts";
 import { loadClusterConfig } from "./config.ts";
 import { plainConfig } from "./kubeconfig.ts";
 import { createVirtualTime } from "./testing/virtualtime.ts";
@@ -50,7 +50,7 @@ function files() {
 describe("a kubeconfig with", () => {
   it.each(PLAIN)("%s says the same here as to the library", async (_, cluster, user, context) => {
     const path = kubeconfig(cluster, user, context);
-    const plain = plainConfig(path, undefined);
+    const plain = await plainConfig(path, undefined);
     // With a second file it is the library that reads.
     const second = write(toYaml({ apiVersion: "v1", kind: "Config", clusters: [], users: [], contexts: [] }));
     const merged = await loadClusterConfig({ env: { KUBECONFIG: [path, second].join(delimiter) } });
@@ -61,14 +61,24 @@ describe("a kubeconfig with", () => {
     expect(await ours()).toEqual(await theirs());
   });
 
-  it("another context that is asked for", () => {
-    expect(plainConfig(kubeconfig({}, { token: "a" }), "other")?.namespace).toBe("elsewhere");
+  it("another context that is asked for", async () => {
+    const config = await plainConfig(kubeconfig({}, { token: "a" }), "other");
+    expect(config?.namespace).toBe("elsewhere");
+  });
+
+  it("JSON in it says the same as with YAML", async () => {
+    const yaml = kubeconfig({}, { token: "a" });
+    const json = write(JSON.stringify(parseYaml(readFileSync(yaml, "utf8"))[0]));
+    const { credentials: _first, ...ofYaml } = (await plainConfig(yaml, undefined))!;
+    const { credentials, ...ofJson } = (await plainConfig(json, undefined))!;
+    expect(ofJson).toEqual(ofYaml);
+    expect((await credentials()).headers.authorization).toBe("Bearer a");
   });
 
   it("a token in a file follows that file, at once when it is refused", async () => {
     const time = createVirtualTime(0, 1);
     const tokenFile = write("first\n");
-    const config = plainConfig(kubeconfig({}, { tokenFile }), undefined, time)!;
+    const config = (await plainConfig(kubeconfig({}, { tokenFile }), undefined, time))!;
     const token = async (fresh = false) => (await config.credentials({ fresh })).headers.authorization;
     expect(await token()).toBe("Bearer first");
     writeFileSync(tokenFile, "second");
@@ -81,18 +91,21 @@ describe("a kubeconfig with", () => {
     ["a proxy", { "proxy-url": "http://127.0.0.1:3128" }, { token: "a" }],
     ["a password", {}, { username: "a", password: "b" }],
     ["an address that is none", { server: "127.0.0.1" }, { token: "a" }],
-  ])("%s is left to the library", (_, cluster, user) => {
-    expect(plainConfig(kubeconfig(cluster, user), undefined)).toBeUndefined();
+  ])("%s is left to the library", async (_, cluster, user) => {
+    expect(await plainConfig(kubeconfig(cluster, user), undefined)).toBeUndefined();
   });
 
   it.each(["lost", "nobody"])(
     "no cluster for context %s is left to the library, which says so",
-    (context) => {
-      expect(plainConfig(kubeconfig({}, { token: "a" }), context)).toBeUndefined();
+    async (context) => {
+      expect(await plainConfig(kubeconfig({}, { token: "a" }), context)).toBeUndefined();
     },
   );
 
-  it.each(["", "a: [", "a: 1\n---\nb: 2\n", "[]"])("no such text is left to it as well: %j", (words) => {
-    expect(plainConfig(write(words), undefined)).toBeUndefined();
-  });
+  it.each(["", "a: [", "a: 1\n---\nb: 2\n", "[]", "{"])(
+    "no such text is left to it as well: %j",
+    async (words) => {
+      expect(await plainConfig(write(words), undefined)).toBeUndefined();
+    },
+  );
 });

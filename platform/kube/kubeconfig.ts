@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import * as z from "zod";
-import { parseYaml } from "../yaml.ts";
 import type { ClusterConfig, Credentials } from "./config.ts";
 import { rereading } from "./credentials.ts";
 import { type KubeTime, systemTime } from "./ports.ts";
@@ -38,12 +37,12 @@ const contextSchema = z.looseObject({ cluster: text, user: text, namespace: text
  * What a kubeconfig says itself: an address, certificates or a token, as text or in files. Undefined for everything else,
  * which takes the library: programs that hand out credentials, OIDC, impersonation, proxies, and mistakes to be named.
  */
-export function plainConfig(
+export async function plainConfig(
   path: string,
   asked: string | undefined,
   time: KubeTime = systemTime,
-): ClusterConfig | undefined {
-  const [document, ...more] = documentsOf(path);
+): Promise<ClusterConfig | undefined> {
+  const [document, ...more] = await documentsOf(path);
   const file = fileSchema.safeParse(more.length > 0 ? undefined : document);
   if (!file.success) return undefined;
   const { clusters, users, contexts } = file.data;
@@ -86,9 +85,13 @@ export function plainConfig(
   };
 }
 
-function documentsOf(path: string): unknown[] {
+async function documentsOf(path: string): Promise<unknown[]> {
   try {
-    return parseYaml(readFileSync(path, "utf8"));
+    const text = readFileSync(path, "utf8");
+    // JSON is YAML that programs write, and needs no parser to be loaded.
+    if (text.startsWith("{")) return [JSON.parse(text)];
+    const { parseYaml } = await import("../yaml.ts");
+    return parseYaml(text);
   } catch {
     return [];
   }

@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { ConfigError, intSetting, loadConfig } from "../../platform/config.ts";
+import { publicHalf } from "../../platform/credentials.ts";
 import { createHealth } from "../../platform/health.ts";
 import { startHttp } from "../../platform/http-server.ts";
 import { createLogger, errorText } from "../../platform/log.ts";
 import { createMetrics } from "../../platform/metrics.ts";
 import { onShutdown } from "../../platform/shutdown.ts";
-import { generateKey, type PrivateKey, publicHalf, readKeyFile } from "../../platform/trust.ts";
+import { generateKey, type PrivateKey, readKeyFile } from "../../platform/trust.ts";
 import { createUserTokenIssuer } from "../../platform/usertoken.ts";
 import { createRoutes } from "./routes.ts";
 

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { publicHalf } from "../../../platform/credentials.ts";
 import { SLICE_NAMES } from "../../../platform/slices.ts";
-import { createVerifier, generateKey, type PrivateKey, publicHalf } from "../../../platform/trust.ts";
+import { createVerifier, generateKey, type PrivateKey } from "../../../platform/trust.ts";
 import type { TableCell } from "../domain.ts";
 import { cellNamed } from "./tables.ts";
 
