@@ -153,6 +153,23 @@ describe("two cells on one server", () => {
   });
 });
 
+it("a new password of the owner is in force after the first Job that has it, whichever that is", async () => {
+  const cell = `turn-${suffix}`;
+  made.push(cell);
+  expect(await provisionCommand(environment(cell), false)).toBe(0);
+  const renewed = { DATABASE_OWNER_PASSWORD: `new-owner-of-${cell}` };
+  const asOwner = (password: string) =>
+    stateOf(open(rolesOf(cell), password, rolesOf(cell)).query("SELECT 1"));
+  expect(await asOwner(renewed.DATABASE_OWNER_PASSWORD)).toBe("28P01");
+  // It logs in as the owner alone.
+  expect(await fenceCommand(environment(cell, renewed), 9)).toBe(0);
+  expect(await asOwner(renewed.DATABASE_OWNER_PASSWORD)).toBe("ok");
+  expect(await asOwner(`owner-of-${cell}`)).toBe("28P01");
+  const without = environment(cell, { DATABASE_OWNER_PASSWORD: "third", DATABASE_ADMIN_URL: undefined });
+  expect(await fenceCommand(without, 10)).toBe(1);
+  expect(lastWords(cell)).toMatchObject({ reason: "AdminSecretMissing" });
+});
+
 describe("what the Job says when it cannot", () => {
   const refusal = async (cell: string, change: Record<string, string | undefined>) => {
     expect(await provisionCommand(environment(cell, change), false)).toBe(1);

@@ -13,7 +13,7 @@ import {
 import { errorText, type Logger } from "../platform/log.ts";
 import { createMetrics } from "../platform/metrics.ts";
 import { MigrationError } from "../platform/migrate.ts";
-import { prepareShard, type ShardOptions } from "../platform/provision.ts";
+import { ensureRole, prepareShard, type ShardOptions } from "../platform/provision.ts";
 import { SLICE_NAMES } from "../platform/slices.ts";
 import { createSql, parseDatabaseUrl, type Sql, type SqlOptions } from "../platform/sql.ts";
 import { isDatabaseAway } from "../platform/sqlstate.ts";
@@ -120,7 +120,18 @@ export async function withShard<T>(
     password: env.DATABASE_OWNER_PASSWORD ?? "",
     tls: { mode: env.DATABASE_TLS, ca: env.DATABASE_CA },
   };
-  return withPool(env, log, address, work);
+  const asOwner = () => withPool(env, log, address, work);
+  const answer = await asOwner();
+  if (!isRefused(answer) || answer.reason !== "DatabaseLoginRefused") return answer;
+  // Its password changes with the cell's credentials: the first Job that has the new one puts it in force.
+  return withServer(env, log, async (server) => {
+    await ensureRole(server, own.owner, address.password);
+    return asOwner();
+  });
+}
+
+function isRefused(answer: unknown): answer is ShardRefused {
+  return typeof answer === "object" && answer !== null && "ok" in answer && answer.ok === false;
 }
 
 /** Makes roles, schemas, tables and lease, and on a shared server the database before that. Answers the epoch in force. */

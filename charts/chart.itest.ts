@@ -87,7 +87,7 @@ it("passes helm's own checks as it is, before anybody has set a value", async ()
 });
 
 it("starts the operator with what its bench measures it with", async () => {
-  const { spec } = pick(await renderChart(), "Deployment", "operator");
+  const { spec } = pick(await renderChart({ values: PRODUCTION }), "Deployment", "operator");
   const { containers } = (spec as { template: { spec: { containers: { args?: string[] }[] } } }).template
     .spec;
   expect(containers.map(({ args }) => args)).toEqual([[...NODE_FLAGS, "operator/main.ts"]]);

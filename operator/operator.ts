@@ -123,7 +123,7 @@ export function createOperator(options: OperatorOptions): Operator {
   });
   const regions = createController({
     name: "routingtable",
-    reconcile: createRoutingReconcile({ settings, stores, writer, log, nowMs, chance }),
+    reconcile: createRoutingReconcile({ ...{ events, settings, stores, writer }, ...{ log, nowMs, chance } }),
     log,
     metrics,
     time,

@@ -97,6 +97,26 @@ describe("new credentials", () => {
     expect(findCondition(world.fc.status?.conditions, "Ready")?.status).toBe("True");
   });
 
+  it("are those of the role that owns the cell's database on a shared server, too", () => {
+    const external = { host: "db.example", cidr: "10.20.0.0/24", secretRef: { name: "shared" } };
+    const world = provisionedWorld(center({ database: { engine: "PostgreSQL", external } }));
+    const before = secrets(world).database?.owner;
+    const entryOf = () => {
+      const live = [...world.objects.values()].filter(({ metadata }) => /^provision-/.test(metadata.name));
+      return live.map((job) => envOf(job).DATABASE_OWNER_PASSWORD);
+    };
+    expect(entryOf()).toEqual([keyOf("database", "owner")]);
+    ask(world, "first");
+    world.settle();
+    expect(secrets(world).database).toMatchObject({ owner: before });
+    expect(secrets(world).database?.["owner-1"]).not.toBe(before);
+    expect(entryOf()).toContainEqual(keyOf("database", "owner-1"));
+    rotate(world, "first");
+    expect(world.fc.status?.credentials).toMatchObject({ generation: 1, settled: 1 });
+    expect(Object.keys(secrets(world).database ?? {})).not.toContain("owner");
+    expect(entryOf()).toEqual([keyOf("database", "owner-1")]);
+  });
+
   it("restart no store", () => {
     const world = provisionedWorld(center({ topology: "Compact" }));
     const generations = () =>

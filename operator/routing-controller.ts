@@ -1,10 +1,11 @@
 import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
+import type { EventRecorder } from "../platform/kube/events.ts";
 import type { KubeLog } from "../platform/kube/ports.ts";
 import { API_VERSION, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
 import type { OperatorSettings } from "./api/settings.ts";
 import type { Writer } from "./apply.ts";
 import type { Chance } from "./chance.ts";
-import { createGatewayKey, gatewayPublicKeys } from "./keys.ts";
+import { createKeyKeeper } from "./keys.ts";
 import { nextRoutingTable } from "./routing.ts";
 import { createRoutingInputs } from "./routing-inputs.ts";
 import { COALESCE_MS, paceOf } from "./routing-pace.ts";
@@ -12,17 +13,19 @@ import type { Stores } from "./stores.ts";
 
 const LAG_MS = 50;
 
-/** Keeps the routing table of a region as the centers of that region want it, and the key of its gateways. */
+/** Keeps the routing table of a region as the centers of that region want it, and the keys of its gateways. */
 export function createRoutingReconcile(deps: {
   readonly settings: OperatorSettings;
   readonly stores: Stores;
   readonly writer: Writer;
+  readonly events: EventRecorder;
   readonly log: KubeLog;
   readonly nowMs: () => number;
   readonly chance: Chance;
 }) {
   const { settings, stores, writer, log } = deps;
   const inputsOf = createRoutingInputs(stores);
+  const keepKeys = createKeyKeeper({ ...deps, namespace: settings.namespace });
   const lastWriteMs = new Map<string, number>();
   const lastLookMs = new Map<string, number>();
   const leftOf = (last: Map<string, number>, region: string, paceMs: number) => {
@@ -33,22 +36,7 @@ export function createRoutingReconcile(deps: {
     return leftMs <= paceMs ? leftMs : 0;
   };
 
-  return async (region: string, context: ReconcileContext): Promise<ReconcileResult> => {
-    const owner = `routing ${region}`;
-    if (!writer.applier.caughtUp(owner)) return { requeueAfterMs: LAG_MS };
-    if (gatewayPublicKeys(stores, settings.namespace, region) === undefined) {
-      const failure = await createGatewayKey(
-        writer.client,
-        settings.namespace,
-        region,
-        deps.chance,
-        context.signal,
-      );
-      if (failure !== undefined) {
-        log.warn({ region, code: failure.code, error: failure.message }, "the key of a region was not made");
-        return { retry: true };
-      }
-    }
+  async function keepTable(region: string, owner: string, signal: AbortSignal): Promise<ReconcileResult> {
     // A look reads every center of the region, and each change in any of them asks for one.
     const restMs = leftOf(lastLookMs, region, COALESCE_MS);
     if (restMs > 0) return { requeueAfterMs: restMs };
@@ -66,7 +54,7 @@ export function createRoutingReconcile(deps: {
         spec: next,
       },
       // Its version counts on from the table that was seen: two tables of one version would be one to a gateway.
-      { owner, signal: context.signal, onlyIfUnchanged: true },
+      { owner, signal, onlyIfUnchanged: true },
     );
     if (!result.ok) {
       lastLookMs.delete(region);
@@ -76,5 +64,15 @@ export function createRoutingReconcile(deps: {
     lastWriteMs.set(region, deps.nowMs());
     log.info({ region, version: next.version, cells: next.cells.length }, "wrote the routing table");
     return {};
+  }
+
+  return async (region: string, { signal }: ReconcileContext): Promise<ReconcileResult> => {
+    const owner = `routing ${region}`;
+    if (!writer.applier.caughtUp(owner)) return { requeueAfterMs: LAG_MS };
+    const ofKeys = await keepKeys(region, signal);
+    const ofTable = await keepTable(region, owner, signal);
+    if (ofKeys.retry === true || ofTable.retry === true) return { retry: true };
+    const waits = [ofKeys, ofTable].flatMap(({ requeueAfterMs: ms }) => (ms === undefined ? [] : [ms]));
+    return waits.length === 0 ? {} : { requeueAfterMs: Math.min(...waits) };
   };
 }

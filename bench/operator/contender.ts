@@ -49,12 +49,7 @@ export interface Contender {
 }
 
 /** What the chart tells Node for the operator. */
-export const NODE_FLAGS = [
-  "--expose-gc",
-  "--heap-growing-percent=60",
-  "--initial-old-space-size=128",
-  "--max-semi-space-size=16",
-] as const;
+export const NODE_FLAGS = ["--expose-gc", "--heap-growing-percent=60", "--max-semi-space-size=16"] as const;
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const STOP_GRACE_MS = 20_000;

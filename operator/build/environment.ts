@@ -3,7 +3,7 @@ import { SLICE_NAMES, SLICE_PORTS, type SliceName } from "../../platform/slices.
 import { type Cell, kafkaBrokers } from "./cell.ts";
 import { COCKROACH_CERTIFICATES } from "./cockroach-init.ts";
 import { type EnvVar, secretEnv } from "./pod.ts";
-import { DATABASE_NAME } from "./secrets.ts";
+import { DATABASE_NAME, ownerEntry } from "./secrets.ts";
 import { DATABASE_PORT } from "./traffic.ts";
 
 /** Where the trust Secret is mounted. */
@@ -49,7 +49,7 @@ export function provisionEnvironment(cell: Cell): EnvVar[] {
           optional(secretEnv("DATABASE_ADMIN_URL", external.secretRef.name, "admin-url")),
           { name: "DATABASE_ADMIN_SECRET", value: external.secretRef.name },
           { name: "DATABASE_OWNER", value: externalOwner(cell) },
-          secretEnv("DATABASE_OWNER_PASSWORD", "database", "owner"),
+          secretEnv("DATABASE_OWNER_PASSWORD", "database", ownerEntry(cell.credentials.generation)),
         ]),
     { name: "KAFKA_PARTITIONS", value: String(spec.messaging.partitions) },
     { name: "KAFKA_REPLICAS", value: String(spec.messaging.replicas ?? settings.kafka.replicas) },

@@ -31,8 +31,8 @@ export interface SecretInputs {
  */
 export function buildSecrets(cell: Cell, inputs: SecretInputs): KubeObject[] {
   const have = (secret: string, key: string) => inputs.existing[secret]?.[key] ?? inputs.random();
-  const { generation, serving, settled } = cell.credentials;
-  const valid = Array.from({ length: generation - settled + 1 }, (_, index) => settled + index);
+  const { generation, serving } = cell.credentials;
+  const valid = validOf(cell);
   const passwords = valid.flatMap((number) =>
     SLICE_NAMES.map((slice) => {
       const key = numbered(slice, number);
@@ -60,6 +60,16 @@ export function buildSecrets(cell: Cell, inputs: SecretInputs): KubeObject[] {
       ...webhookEntries(cell.settings.processor.webhookSecrets),
     }),
   ];
+}
+
+/** Generations of credentials that are in force or about to be, or may still be used. */
+function validOf({ credentials: { generation, settled } }: Cell): number[] {
+  return Array.from({ length: generation - settled + 1 }, (_, index) => settled + index);
+}
+
+/** Entry of the database's Secret with the password of the role that owns the cell's database on a shared server. */
+export function ownerEntry(generation: number): string {
+  return numbered("owner", generation);
 }
 
 /** File of Redis' users inside the Secret of the cache. */
@@ -121,8 +131,11 @@ function contactKey({ existing, random }: SecretInputs): string {
 
 /** A new password of the administrator takes the old one's place at once; the Job that puts it in force needs both. */
 function adminEntries(cell: Cell, { existing, random }: SecretInputs): Record<string, string> {
-  if (cell.spec.database.external !== undefined) return { owner: existing.database?.owner ?? random() };
   const { generation, settled } = cell.credentials;
+  if (cell.spec.database.external !== undefined) {
+    const names = validOf(cell).map(ownerEntry);
+    return Object.fromEntries(names.map((name) => [name, existing.database?.[name] ?? random()]));
+  }
   const { "admin-password": present, [adminBefore(generation)]: before } = existing.database ?? {};
   const changing = generation > settled && present !== undefined;
   const password = changing && before === undefined ? random() : (present ?? random());

@@ -1,5 +1,6 @@
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import type { FakeStorage } from "../../platform/kube/testing/fakestorage.ts";
+import { ANNOTATIONS } from "../api/names.ts";
 
 /** Only tells about the run, or moves all the time. */
 const SKIPPED = new Set(["events.events.k8s.io", "leases.coordination.k8s.io"]);
@@ -16,6 +17,7 @@ const INCIDENTAL = new Set([
   "startedAt",
   "finishedAt",
   "version",
+  ANNOTATIONS.rotatedAt,
 ]);
 
 /**

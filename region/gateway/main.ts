@@ -7,7 +7,6 @@ import { createMetrics } from "../../platform/metrics.ts";
 import { onShutdown } from "../../platform/shutdown.ts";
 import { createSql, parseDatabaseUrl } from "../../platform/sql.ts";
 import { startTracing } from "../../platform/tracing.ts";
-import { createSigner, type PrivateKey, readKeyFile } from "../../platform/trust.ts";
 import { createUserVerifier } from "../../platform/usertoken.ts";
 import { startWorkers } from "../../platform/workers.ts";
 import { watchForClosing } from "./closing.ts";
@@ -16,6 +15,7 @@ import { createGatewayMetrics } from "./metrics.ts";
 import { createOperations } from "./operations.ts";
 import { createPins, preparePins } from "./pins.ts";
 import { createGatewayServer } from "./server.ts";
+import { createFileSigner } from "./signer.ts";
 import { startTableSource } from "./source.ts";
 
 const envSchema = z.object({
@@ -37,6 +37,8 @@ const envSchema = z.object({
 });
 
 const PROBE_INTERVAL_MS = 1_000;
+/** The operator counts on a new key being signed with soon. */
+const KEY_INTERVAL_MS = 5_000;
 const SWEEP_INTERVAL_MS = 600_000;
 const SWEEP_ROWS = 5_000;
 const STOP_GRACE_MS = 20_000;
@@ -60,8 +62,7 @@ async function main(): Promise<void> {
     metrics: registry,
     statementTimeoutMs: 2_000,
   });
-  const jwk = await readKeyFile<PrivateKey>(env.GATEWAY_KEY_FILE);
-  const signer = await createSigner({ jwk, issuer: "gateway", subject: "gateway" });
+  const signer = await createFileSigner(env.GATEWAY_KEY_FILE);
   const fleet = createFleet({
     signer,
     metrics,
@@ -104,6 +105,7 @@ async function main(): Promise<void> {
   const stopWorkers = startWorkers(
     [
       { name: "probes", intervalMs: PROBE_INTERVAL_MS, run: () => fleet.probeAll() },
+      { name: "key", intervalMs: KEY_INTERVAL_MS, run: () => signer.refresh() },
       {
         name: "pins",
         intervalMs: PROBE_INTERVAL_MS,

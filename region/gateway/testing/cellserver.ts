@@ -26,8 +26,8 @@ export const answerJson = (response: ServerResponse, status: number, body: unkno
 };
 
 /** Starts a cell on the loopback that covers the middle of Seoul. */
-export async function startCellServer(name: string, gatewayKey: PrivateKey): Promise<CellServer> {
-  const verifier = createVerifier({ keys: { keys: [publicHalf(gatewayKey)] }, audience: name });
+export async function startCellServer(name: string, ...gatewayKeys: PrivateKey[]): Promise<CellServer> {
+  const verifier = createVerifier({ keys: { keys: gatewayKeys.map(publicHalf) }, audience: name });
   const { publicJwk } = await generateKey();
   const taken: string[] = [];
   const server = createServer((request, response) => {
