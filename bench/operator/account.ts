@@ -40,17 +40,7 @@ export async function operatorKubeconfig(
     } as KubeObject),
   );
   const certificates = dirname(server.kubeconfigPath);
-  const answer = await createApi(server.url, certificates).call(
-    "POST",
-    `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${ACCOUNT}/token`,
-    {
-      apiVersion: "authentication.k8s.io/v1",
-      kind: "TokenRequest",
-      spec: { expirationSeconds: TOKEN_SECONDS },
-    },
-  );
-  const { status } = JSON.parse(answer.body) as { status?: { token?: string } };
-  if (!status?.token) throw new Error(`The API server gave no token for the operator: ${answer.body}`);
+  const token = await createApi(server.url, certificates).tokenOf(metadata, TOKEN_SECONDS);
   const authority = readFileSync(join(certificates, "ca.crt")).toString("base64");
   const named = <K extends string, V>(kind: K, value: V) => ({ name: ACCOUNT, [kind]: value });
   const path = join(dir, "operator.kubeconfig");
@@ -59,7 +49,7 @@ export async function operatorKubeconfig(
     kind: "Config",
     "current-context": ACCOUNT,
     clusters: [named("cluster", { server: server.url, "certificate-authority-data": authority })],
-    users: [named("user", { token: status.token })],
+    users: [named("user", { token })],
     contexts: [named("context", { cluster: ACCOUNT, user: ACCOUNT })],
   };
   writeFileSync(path, JSON.stringify(config), { mode: 0o600 });

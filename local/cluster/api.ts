@@ -21,6 +21,8 @@ export interface Api {
   get<T>(path: string): Promise<T>;
   /** Server-side apply of objects of the kinds in PLURALS. */
   apply(objects: readonly KubeObject[]): Promise<void>;
+  /** A token by which a ServiceAccount says who it is, as pods get one; good for an hour unless said otherwise. */
+  tokenOf(account: { readonly namespace: string; readonly name: string }, seconds?: number): Promise<string>;
 }
 
 const CALL_BOUND_MS = 10_000;
@@ -69,6 +71,13 @@ export function createApi(apiUrl: string, certsDir: string): Api {
         const answer = await call("PATCH", path, object);
         if (answer.status >= 300) throw refused("apply", path, answer);
       }
+    },
+    async tokenOf({ namespace, name }, seconds = 3_600) {
+      const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`;
+      const kind = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest" };
+      const answer = await call("POST", path, { ...kind, spec: { expirationSeconds: seconds } });
+      if (answer.status >= 300) throw refused("POST", path, answer);
+      return (JSON.parse(answer.body) as { status: { token: string } }).status.token;
     },
   };
 }

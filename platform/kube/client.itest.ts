@@ -15,7 +15,7 @@ import { type RealServer, startRealServer } from "./testing/realserver.ts";
 import { until } from "./testing/until.ts";
 import { createVirtualTime } from "./testing/virtualtime.ts";
 
-const ACCOUNT = "/api/v1/namespaces/default/serviceaccounts";
+const ACCOUNT = { namespace: "default", name: "reader" };
 const NAME = { namespace: "default", name: "read" };
 const MANY = 40;
 
@@ -30,9 +30,9 @@ beforeAll(async () => {
   const binding = {
     ...{ apiVersion: `${group}/v1`, kind: "ClusterRoleBinding", metadata: { name: "reader" } },
     roleRef: { apiGroup: group, kind: "ClusterRole", name: "cluster-admin" },
-    subjects: [{ kind: "ServiceAccount", name: "reader", namespace: "default" }],
+    subjects: [{ kind: "ServiceAccount", ...ACCOUNT }],
   };
-  const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: { ...NAME, name: "reader" } };
+  const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: ACCOUNT };
   for (const made of [
     await admin.create(KINDS.configMap, config),
     await admin.create(KINDS.serviceAccount, account),
@@ -52,12 +52,7 @@ afterAll(() => real?.close());
 const certificate = (name: string) => readFileSync(join(dirname(real.kubeconfigPath), name), "utf8");
 const write = (file: "token" | "ca.crt", content: string) => writeFileSync(join(folder, file), content);
 
-async function freshToken(): Promise<string> {
-  const api = createApi(real.server.url, dirname(real.kubeconfigPath));
-  const request = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: {} };
-  const answer = await api.call("POST", `${ACCOUNT}/reader/token`, request);
-  return (JSON.parse(answer.body) as { status: { token: string } }).status.token;
-}
+const freshToken = () => createApi(real.server.url, dirname(real.kubeconfigPath)).tokenOf(ACCOUNT);
 
 it("goes on with another token and another certificate authority when their files have changed", async () => {
   const time = createVirtualTime();
