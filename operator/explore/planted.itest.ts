@@ -24,7 +24,7 @@ const issuesBlindly = (client: KubeClient): KubeClient => ({
 
 it.each([
   ["overwrites Secrets", "create", overwritesSecrets, "was written anew"],
-  ["issues epochs blindly", "fence", issuesBlindly, "fenced again"],
+  ["issues epochs blindly", "fence", issuesBlindly, "the epoch went back"],
 ] as const)(
   "finds an operator that %s, and does the run again from its line",
   { timeout: 600_000 },
