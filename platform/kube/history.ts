@@ -1,8 +1,8 @@
 import type { KubeObject } from "./objects.ts";
 
 /**
- * Tells by the names of the managers in it whether somebody is going to read an object's `managedFields`. They are half of what the API
- * server sends, and most of the time that reading it takes: deep, with keys that are long and new each time.
+ * Tells by the names of the managers in it whether somebody is going to read an object's `managedFields`. They are nearly half of what
+ * the API server sends, and half of the time that parsing it takes.
  */
 export type HistoryReaders = (managers: readonly string[]) => boolean;
 
