@@ -27,6 +27,8 @@ export interface Drift {
 
 /** Parts of Kubernetes that fill in fields of objects that are ours. */
 const SYSTEM = /^(kube-|cloud-controller-manager|service-controller|kubelet)/;
+/** Neither the operator nor a part of Kubernetes. */
+const isStranger = (manager: string) => manager !== MANAGER && !SYSTEM.test(manager);
 /** Every field of these decides who reaches what, or how much: nobody adds to them. */
 const WHOLLY_OURS = new Set([
   "NetworkPolicy",
@@ -46,7 +48,7 @@ const MAX_FIELDS = 4;
 /** Fields that others added to our objects and may not keep. */
 export const claimed: Claim = (object, owner) => {
   const { manager = "", subresource, fieldsV1 = {} } = owner;
-  if (subresource !== undefined || manager === MANAGER || SYSTEM.test(manager)) return undefined;
+  if (subresource !== undefined || !isStranger(manager)) return undefined;
   const byHand = BY_HAND.has(object.kind) && manager.startsWith("kubectl");
   if (!byHand && !WHOLLY_OURS.has(object.kind)) return undefined;
   const { "f:spec": spec, "f:data": data } = fieldsV1;
@@ -71,7 +73,7 @@ export function keepOthers(object: KubeObject): KubeObject {
   const owners = ownersOf(object).flatMap((owner): Owner[] => {
     const { manager = "", operation, subresource, time } = owner;
     if (subresource === "status") return [];
-    if (manager !== MANAGER && !SYSTEM.test(manager)) return [owner];
+    if (isStranger(manager)) return [owner];
     const ofReplicas = object.kind === "Deployment" && hasField(owner.fieldsV1, "f:spec", "f:replicas");
     if (!ofReplicas) return [];
     const known = {
@@ -91,7 +93,7 @@ export function keepOthers(object: KubeObject): KubeObject {
 
 /** False when keepOthers is going to keep nothing of what these hold of an object of that kind. */
 export function keepsAny(kind: string, managers: readonly string[]): boolean {
-  return kind === "Deployment" || managers.some((manager) => manager !== MANAGER && !SYSTEM.test(manager));
+  return kind === "Deployment" || managers.some(isStranger);
 }
 
 /** What was put back when an object, wished for as before, had to be written again. */

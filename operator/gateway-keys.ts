@@ -2,6 +2,7 @@ import { publicHalf } from "../platform/credentials.ts";
 import { formatTime, type KubeObject } from "../platform/kube/objects.ts";
 import { ANNOTATIONS } from "./api/names.ts";
 import type { Chance } from "./chance.ts";
+import { textsOf } from "./observed.ts";
 
 export type Jwk = Readonly<Record<string, unknown>>;
 
@@ -111,13 +112,14 @@ export function toSecret({ signing, next, published, request, changedAtMs = 0 }:
 
 /** The keys in a Secret; undefined when it has none that can be read. */
 export function fromSecret(secret: KubeObject | undefined): GatewayKeys | undefined {
-  const data = (secret?.data ?? {}) as Record<string, string>;
-  const signing = jsonIn<Jwk>(data[SIGNING]);
+  if (secret === undefined) return undefined;
+  const texts = textsOf(secret);
+  const signing = jsonIn<Jwk>(texts[SIGNING]);
   const published = publishedIn(secret);
   if (typeof signing?.kid !== "string" || published === undefined) return undefined;
   const { [ANNOTATIONS.rotateCredentials]: request, [ANNOTATIONS.rotatedAt]: at = "" } =
-    secret?.metadata.annotations ?? {};
-  const next = jsonIn<Jwk>(data[NEXT]);
+    secret.metadata.annotations ?? {};
+  const next = jsonIn<Jwk>(texts[NEXT]);
   const changedAtMs = Date.parse(at);
   return {
     ...{ signing, published, request },
@@ -128,15 +130,14 @@ export function fromSecret(secret: KubeObject | undefined): GatewayKeys | undefi
 
 /** Public keys that a Secret lists; undefined while there is no readable list. */
 export function publishedIn(secret: KubeObject | undefined): readonly Jwk[] | undefined {
-  const listed = jsonIn<{ keys?: Jwk[] }>(((secret?.data ?? {}) as Record<string, string>)[PUBLISHED]);
+  const listed = secret && jsonIn<{ keys?: Jwk[] }>(textsOf(secret)[PUBLISHED]);
   return Array.isArray(listed?.keys) ? listed.keys : undefined;
 }
 
 function jsonIn<T>(text: string | undefined): T | undefined {
   if (text === undefined) return undefined;
   try {
-    const value = JSON.parse(Buffer.from(text, "base64").toString("utf8")) as T | null;
-    return value ?? undefined;
+    return (JSON.parse(text) as T | null) ?? undefined;
   } catch {
     return undefined;
   }

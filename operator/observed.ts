@@ -53,12 +53,12 @@ export function identity(object: KubeObject): string {
 /** Decoded data of the observed Secrets by name and key; what is missing is taken from their copy. */
 export function secretData(objects: readonly KubeObject[]): Record<string, Record<string, string>> {
   const result: Record<string, Readonly<Record<string, string>>> = {};
-  for (const object of objects) if (object.kind === "Secret") result[object.metadata.name] = decoded(object);
+  for (const object of objects) if (object.kind === "Secret") result[object.metadata.name] = textsOf(object);
   return recovered(result);
 }
 
 /** A Secret's data by key, as text. */
-const decoded = onceFrozen((secret: KubeObject): Readonly<Record<string, string>> => {
+export const textsOf = onceFrozen((secret: KubeObject): Readonly<Record<string, string>> => {
   const data = (secret.data ?? {}) as Record<string, string>;
   return Object.fromEntries(
     Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")]),

@@ -123,7 +123,7 @@ export function createOperator(options: OperatorOptions): Operator {
   });
   const regions = createController({
     name: "routingtable",
-    reconcile: createRoutingReconcile({ ...{ events, settings, stores, writer }, ...{ log, nowMs, chance } }),
+    reconcile: createRoutingReconcile({ settings, stores, writer, events, log, nowMs, chance }),
     log,
     metrics,
     time,

@@ -1,4 +1,4 @@
-import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
+import { type ReconcileContext, type ReconcileResult, soonest } from "../platform/kube/controller.ts";
 import type { EventRecorder } from "../platform/kube/events.ts";
 import type { KubeFailure } from "../platform/kube/failures.ts";
 import { isConditionTrue, isDeleting } from "../platform/kube/objects.ts";
@@ -133,8 +133,7 @@ function resultOf(
   if (refused) return { retry: true };
   const ready = isConditionTrue(status.conditions, "Ready");
   if (isSettled(status.conditions)) forgetCell(center);
-  const waits = [plan.requeueAfterMs, ready ? undefined : SAFETY_MS].filter((wait) => wait !== undefined);
-  return waits.length === 0 ? {} : { requeueAfterMs: Math.min(...waits) };
+  return soonest(plan.requeueAfterMs, ready ? undefined : SAFETY_MS);
 }
 
 /** Records each notice once; what was told is forgotten, oldest first, when there is too much of it. */

@@ -1,4 +1,4 @@
-import type { ReconcileContext, ReconcileResult } from "../platform/kube/controller.ts";
+import { type ReconcileContext, type ReconcileResult, soonest } from "../platform/kube/controller.ts";
 import type { EventRecorder } from "../platform/kube/events.ts";
 import type { KubeLog } from "../platform/kube/ports.ts";
 import { API_VERSION, LABELS, MANAGER, ROUTING_TABLE } from "./api/names.ts";
@@ -72,7 +72,6 @@ export function createRoutingReconcile(deps: {
     const ofKeys = await keepKeys(region, signal);
     const ofTable = await keepTable(region, owner, signal);
     if (ofKeys.retry === true || ofTable.retry === true) return { retry: true };
-    const waits = [ofKeys, ofTable].flatMap(({ requeueAfterMs: ms }) => (ms === undefined ? [] : [ms]));
-    return waits.length === 0 ? {} : { requeueAfterMs: Math.min(...waits) };
+    return soonest(ofKeys.requeueAfterMs, ofTable.requeueAfterMs);
   };
 }

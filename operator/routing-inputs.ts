@@ -2,6 +2,7 @@ import { cellKeyFile } from "../platform/credentials.ts";
 import type { KubeObject } from "../platform/kube/objects.ts";
 import { type FulfillmentCenter, specSchema } from "./api/fulfillment-center.ts";
 import { cellNamespace } from "./api/names.ts";
+import { generationsInUse } from "./build/cell.ts";
 import { keyFromSecret } from "./observe.ts";
 import { secretData } from "./observed.ts";
 import type { RoutingInput } from "./routing.ts";
@@ -64,8 +65,7 @@ function inputOf(
 
 /** Public halves of the keys that pods of the cell sign with now: more than one only while credentials change. */
 function signingKeys(data: Readonly<Record<string, string>>, { status }: FulfillmentCenter) {
-  const { generation, settled } = status?.credentials ?? { generation: 0, settled: 0 };
-  return Array.from({ length: generation - settled + 1 }, (_, index) => settled + index).flatMap((number) => {
+  return generationsInUse(status?.credentials ?? { generation: 0, settled: 0 }).flatMap((number) => {
     const key = keyFromSecret(data[cellKeyFile(number)])?.publicJwk;
     return key === undefined ? [] : [key];
   });

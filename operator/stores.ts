@@ -32,7 +32,6 @@ export const CELL_KINDS: readonly ResourceRef[] = [
   KINDS.podDisruptionBudget,
 ];
 
-const nobody: HistoryReaders = () => false;
 const BY_CENTER = "center";
 const BY_REGION = "region";
 
@@ -106,23 +105,23 @@ export function storesOver(make: Follow, informers: readonly Informer<KubeObject
     index: [BY_REGION, ({ spec }) => [spec.region]],
     // A status is written with the metadata that was read: an annotation left out would no longer be the writer's who had set it.
     transform: dropManagedFields,
-    readsHistory: nobody,
+    readsHistory: false,
   });
   const tables = follow<RoutingTable>(ROUTING_TABLE);
   // All namespaces, not only ours: one that somebody else made under a cell's name must be seen.
-  const namespaces = follow<KubeObject>(KINDS.namespace, { transform: nameAndMarks, readsHistory: nobody });
+  const namespaces = follow<KubeObject>(KINDS.namespace, { transform: nameAndMarks, readsHistory: false });
   const pods = follow<KubeObject>(KINDS.pod, {
     labelSelector: `${LABELS.managedBy}=${MANAGER}`,
     index: byCenter,
     transform: statusOnly,
-    readsHistory: nobody,
+    readsHistory: false,
   });
   const claims = ours(KINDS.persistentVolumeClaim);
   // By whomever: only those in namespaces of cells are found through the index.
   const autoscalers = follow<KubeObject>(KINDS.horizontalPodAutoscaler, {
     index: byCenter,
     transform: targetOnly,
-    readsHistory: nobody,
+    readsHistory: false,
   });
   const owned = CELL_KINDS.map(ours);
   const of = (ref: ResourceRef) => stores.get(resourceName(ref));

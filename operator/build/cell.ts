@@ -9,6 +9,14 @@ export interface Generations {
   readonly settled: number;
 }
 
+/** Generations that are in force or about to be, or that somebody may still use. */
+export function generationsInUse({
+  generation,
+  settled,
+}: Pick<Generations, "generation" | "settled">): number[] {
+  return Array.from({ length: generation - settled + 1 }, (_, index) => settled + index);
+}
+
 /** Everything a builder may depend on. The same value always builds the same objects. */
 export interface Cell {
   readonly name: string;

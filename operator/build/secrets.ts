@@ -1,7 +1,7 @@
-import { cellKeyFile, numbered, WEBHOOK_SECRETS } from "../../platform/credentials.ts";
+import { cellKeyFile, numbered, publicHalf, WEBHOOK_SECRETS } from "../../platform/credentials.ts";
 import type { KubeObject } from "../../platform/kube/objects.ts";
 import { SLICE_NAMES } from "../../platform/slices.ts";
-import { type Cell, metadata } from "./cell.ts";
+import { type Cell, generationsInUse, metadata } from "./cell.ts";
 import { adminBefore } from "./environment.ts";
 import { hashOf } from "./hash.ts";
 import { CACHE_PORT, DATABASE_PORT } from "./traffic.ts";
@@ -32,7 +32,7 @@ export interface SecretInputs {
 export function buildSecrets(cell: Cell, inputs: SecretInputs): KubeObject[] {
   const have = (secret: string, key: string) => inputs.existing[secret]?.[key] ?? inputs.random();
   const { generation, serving } = cell.credentials;
-  const valid = validOf(cell);
+  const valid = generationsInUse(cell.credentials);
   const passwords = valid.flatMap((number) =>
     SLICE_NAMES.map((slice) => {
       const key = numbered(slice, number);
@@ -62,11 +62,6 @@ export function buildSecrets(cell: Cell, inputs: SecretInputs): KubeObject[] {
   ];
 }
 
-/** Generations of credentials that are in force or about to be, or may still be used. */
-function validOf({ credentials: { generation, settled } }: Cell): number[] {
-  return Array.from({ length: generation - settled + 1 }, (_, index) => settled + index);
-}
-
 /** Entry of the database's Secret with the password of the role that owns the cell's database on a shared server. */
 export function ownerEntry(generation: number): string {
   return numbered("owner", generation);
@@ -87,7 +82,7 @@ function trustEntries(
     return text === undefined ? [] : [[number, text] as const];
   });
   const keys = [
-    ...former.map(([, text]) => publicPart(JSON.parse(text) as Record<string, unknown>)),
+    ...former.map(([, text]) => publicHalf(JSON.parse(text) as Record<string, unknown>)),
     cellKey.publicJwk,
     nextCellKey.publicJwk,
     ...gatewayKeys,
@@ -105,10 +100,6 @@ function trustEntries(
 /** Read while the service runs, so that another secret restarts nothing. */
 function webhookEntries(secrets: readonly string[]): Record<string, string> {
   return secrets.length === 0 ? {} : { [WEBHOOK_SECRETS]: `${secrets.join("\n")}\n` };
-}
-
-function publicPart({ d: _private, ...rest }: Record<string, unknown>): Record<string, unknown> {
-  return rest;
 }
 
 /**
@@ -133,7 +124,7 @@ function contactKey({ existing, random }: SecretInputs): string {
 function adminEntries(cell: Cell, { existing, random }: SecretInputs): Record<string, string> {
   const { generation, settled } = cell.credentials;
   if (cell.spec.database.external !== undefined) {
-    const names = validOf(cell).map(ownerEntry);
+    const names = generationsInUse(cell.credentials).map(ownerEntry);
     return Object.fromEntries(names.map((name) => [name, existing.database?.[name] ?? random()]));
   }
   const { "admin-password": present, [adminBefore(generation)]: before } = existing.database ?? {};

@@ -10,6 +10,12 @@ export interface ReconcileResult {
   readonly retry?: boolean;
 }
 
+/** Run again after the shortest of these waits; undefined is none. */
+export function soonest(...waitsMs: readonly (number | undefined)[]): ReconcileResult {
+  const known = waitsMs.filter((waitMs) => waitMs !== undefined);
+  return known.length === 0 ? {} : { requeueAfterMs: Math.min(...known) };
+}
+
 /** Thrown by a reconcile whose repetition cannot help: logged and counted, not retried. */
 export class TerminalError extends Error {}
 

@@ -21,10 +21,7 @@ export function brokenWatch(message: string): { kind: "failed"; failure: KubeFai
 }
 
 /** Reads one frame: a line of JSON; `managedFields` are empty in it when nobody reads them. */
-export function readFrame<T extends KubeObject>(
-  line: string,
-  isRead: HistoryReaders = everybody,
-): WatchEvent<T> {
+export function readFrame<T extends KubeObject>(line: string, isRead: HistoryReaders = true): WatchEvent<T> {
   const frame = parse(line, isRead);
   if (frame === undefined) return brokenWatch("a frame of the watch is not JSON");
   if (frame.type === "ERROR") {
@@ -44,7 +41,6 @@ interface Frame {
   readonly object: unknown;
 }
 
-const everybody: HistoryReaders = () => true;
 const objectOf = ({ object }: Frame) => object as KubeObject | undefined;
 
 function parse(line: string, isRead: HistoryReaders): Frame | undefined {

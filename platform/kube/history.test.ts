@@ -32,6 +32,10 @@ describe("an object's history", () => {
     expect(read).toEqual(emptied(object));
     expect(seen).toEqual([["us", "them"]]);
     expect(parseWithout(text, own, () => true)).toEqual(object);
+    expect([parseWithout(text, own, false), parseWithout(text, own, true)]).toEqual([
+      emptied(object),
+      object,
+    ]);
   });
 
   it("tells of a manager without a name", () => {

@@ -1,10 +1,10 @@
 import type { KubeObject } from "./objects.ts";
 
 /**
- * Tells by the names of the managers in it whether somebody is going to read an object's `managedFields`. They are nearly half of what
- * the API server sends, and half of the time that parsing it takes.
+ * Whether somebody is going to read an object's `managedFields`; a function tells it by the names of the managers in them. They are
+ * nearly half of what the API server sends, and half of the time that parsing it takes.
  */
-export type HistoryReaders = (managers: readonly string[]) => boolean;
+export type HistoryReaders = boolean | ((managers: readonly string[]) => boolean);
 
 const BEGIN = '"managedFields":[';
 /** Each entry is an object, and no entry has a list in it. */
@@ -23,10 +23,11 @@ export function parseWithout<T>(
   objectOf: (parsed: T) => KubeObject | undefined,
   isRead: HistoryReaders,
 ): T {
+  if (isRead === true) return JSON.parse(text) as T;
   const begin = text.indexOf(BEGIN);
   const end = begin < 0 ? -1 : text.indexOf(END, begin);
   if (end < 0) return JSON.parse(text) as T;
-  if (isRead(managersIn(text.slice(begin, end)))) return JSON.parse(text) as T;
+  if (isRead !== false && isRead(managersIn(text.slice(begin, end)))) return JSON.parse(text) as T;
   return (
     parseCut(text.slice(0, begin) + CUT + text.slice(end + END.length), objectOf) ?? (JSON.parse(text) as T)
   );

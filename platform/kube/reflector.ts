@@ -72,7 +72,7 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
   const random = options.random ?? Math.random;
   const limits = { ...LIMITS, ...options.limits };
   const transform = options.transform ?? stripHistory;
-  const { readsHistory = () => options.transform !== undefined } = options;
+  const { readsHistory = options.transform !== undefined } = options;
   const resource = resourceName(ref);
   const meters = reflectorMeters(options.metrics, resource);
   const backoff = createBackoff(limits, time, random);
